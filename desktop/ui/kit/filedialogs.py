@@ -26,3 +26,12 @@ def ask_sources(parent: QWidget, title: str, chosen: Callable[[Sequence[Path]], 
     dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
     dialog.filesSelected.connect(lambda paths: chosen([Path(path) for path in paths]))
     dialog.open()
+
+
+def ask_source(parent: QWidget, title: str, chosen: Callable[[Path], None]) -> None:
+    """Ask for one file to read."""
+    dialog = QFileDialog(parent, title)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.fileSelected.connect(lambda path: chosen(Path(path)))
+    dialog.open()

@@ -1,4 +1,4 @@
-"""The Volumes page: the list at the left, one volume at the right; create, delete, clean up."""
+"""The Volumes page: the list at the left, one volume with its files at the right; create, move, delete, clean up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from desktop.ui.bin.button import BinButton
+from desktop.ui.bin.undo import Undo
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Latest
+from desktop.ui.files.folder import Source
+from desktop.ui.files.view import FilesView
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
@@ -26,25 +30,37 @@ from desktop.ui.kit.table_page import TablePage
 from desktop.ui.kit.words import ago, counted, disk, tr
 from desktop.ui.volumes.actions import VolumeActions
 from desktop.ui.volumes.model import Volume, columns, measured, segments
+from desktop.ui.volumes.moving import Moving
 
 MEASURE_AGAIN_MS = 30_000  # while the page is shown; reading all files costs
 
 
 class VolumeDetail(DetailCard):
-    """One volume: its users, where it is, what the engine says."""
+    """One volume: its files, its users, where it is, what the engine says."""
 
     def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
+        self.files = FilesView(desk, session, is_narrow=True)
         self.users = Links(desk.theme, tr("No container uses it."))
         self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
         self.inspect = InspectTab(desk.theme, desk.icons)
-        views = ((tr("Used by"), self.users), (tr("Overview"), self.facts), (tr("Inspect"), self.inspect))
+        views = (
+            (tr("Files"), self.files),
+            (tr("Used by"), self.users),
+            (tr("Overview"), self.facts),
+            (tr("Inspect"), self.inspect),
+        )
         super().__init__(desk, views, tr("Views of the volume"), parent)
         self._session = session
         self._latest = Latest(session.workers)
         self._volume: Volume | None = None
+        self.export = Button(desk.theme, desk.icons, tr("Export…"), "export")
+        self.clone = Button(desk.theme, desk.icons, tr("Clone…"), "copy-simple")
         self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
-        self.add_button(self.more)
+        for button in (self.export, self.clone, self.more):
+            self.add_button(button)
         self.users.chosen.connect(lambda key: desk.go(Place("container", key)))
+        self.stack.currentChanged.connect(lambda _index: self._show_files())
+        self._shown_files = ""  # the name of the volume whose files are shown
 
     @property
     def volume(self) -> Volume | None:
@@ -68,6 +84,21 @@ class VolumeDetail(DetailCard):
         self.facts.tell(facts)
         if before is None or before.name != volume.name:
             self._read(volume.name)
+        self._show_files()
+
+    def _show_files(self) -> None:
+        """Read the files when they come into sight, of each volume once; the tab has a button to read again."""
+        volume = self._volume
+        if volume is None or self.stack.currentWidget() is not self.files or self._shown_files == volume.name:
+            return
+        self._shown_files = volume.name
+        self.files.clear()
+        self.files.show_source(Source.volume(volume.name))
+
+    def forget_files(self) -> None:
+        """The page is left: the files are read anew at the next visit."""
+        self._shown_files = ""
+        self.files.clear()
 
     def _read(self, name: str) -> None:
         client = self._session.client
@@ -85,10 +116,12 @@ class VolumesPage(TablePage[Volume]):
         session: EngineSession,
         volumes: Collection[Volume],
         containers: ContainerModel,
+        undo: Undo,
         parent: QWidget | None = None,
     ) -> None:
         self._session, self._volumes, self._containers = session, volumes, containers
-        self._actions = VolumeActions(desk, session)
+        self._actions = VolumeActions(desk, session, undo)
+        self._moving = Moving(desk, session, lambda: self.rows.items())
         self._sizes: dict[str, int | None] = {}
         self._is_measuring = False
         self.card = VolumeDetail(desk, session)
@@ -99,7 +132,7 @@ class VolumesPage(TablePage[Volume]):
             desk.icons,
             tr("No volumes yet"),
             tr("A volume keeps files that outlive the container that wrote them."),
-            (first,),
+            (first, BinButton(desk, session, "volume")),
             "cove volume create data",
         )
         super().__init__(
@@ -116,13 +149,21 @@ class VolumesPage(TablePage[Volume]):
             bulk=(Act("delete", "trash", tr("Delete…"), "Del"),),
             parent=parent,
         )
+        self.bin = BinButton(desk, session, "volume")
+        self.add_button(self.bin)
         self.clean_up = Button(desk.theme, desk.icons, tr("Clean up…"), "recycle")
         self.clean_up.clicked.connect(lambda: self._actions.ask_clean_up(self.rows.items()))
         self.add_button(self.clean_up)
+        self.import_button = Button(desk.theme, desk.icons, tr("Import…"), "upload-simple")
+        self.import_button.clicked.connect(self._moving.ask_import)
+        self.add_button(self.import_button)
         self.create_button = Button(desk.theme, desk.icons, tr("Create volume…"), "plus")
         self.create_button.clicked.connect(self._actions.ask_create)
         self.add_button(self.create_button)
         self.card.more.clicked.connect(self._on_more)
+        self.card.export.clicked.connect(lambda: self._on_card("export"))
+        self.card.clone.clicked.connect(lambda: self._on_card("clone"))
+        self.add_keys({"F2": lambda: self.do("rename", self.view.targets())})
         self.follow(volumes.changed, *changes_of(containers))
         self._clock = QTimer(self)
         self._clock.setInterval(MEASURE_AGAIN_MS)
@@ -135,6 +176,7 @@ class VolumesPage(TablePage[Volume]):
 
     def leave(self) -> None:
         self._clock.stop()
+        self.card.forget_files()
 
     def load(self) -> None:
         containers = self._containers.containers()
@@ -182,16 +224,39 @@ class VolumesPage(TablePage[Volume]):
     def acts(self, items: Sequence[Volume]) -> Sequence[Act | None]:
         copy = Act("copy", "copy-simple", tr("Copy name") if len(items) == 1 else tr("Copy names"), "Ctrl+C")
         delete = tr("Delete…") if len(items) == 1 else tr("Delete {n}…", n=len(items))
-        return (copy, None, Act("delete", "trash", delete, "Del"))
+        alone: tuple[Act | None, ...] = ()
+        if len(items) == 1:
+            alone = (
+                Act("export", "export", tr("Export…")),
+                Act("clone", "copy-simple", tr("Clone…")),
+                Act("rename", "pencil-simple", tr("Rename…"), "F2"),
+                None,
+            )
+        return (*alone, copy, None, Act("delete", "trash", delete, "Del"))
 
     def do(self, key: str, items: Sequence[Volume]) -> None:
         if key == "copy":
             QGuiApplication.clipboard().setText("\n".join(volume.name for volume in items))
         elif key == "delete":
             self._actions.ask_delete(items)
+        elif len(items) == 1:
+            self._move(key, items[0])
+
+    def _move(self, key: str, volume: Volume) -> None:
+        if key == "rename" and volume.in_use:
+            self._actions.explain(
+                [volume], tr("A volume can be renamed when no container has it, not even a stopped one.")
+            )
+            return
+        calls = {"export": self._moving.ask_export, "clone": self._moving.ask_clone, "rename": self._moving.ask_rename}
+        calls[key](volume)
 
     def show_detail(self, item: Volume) -> None:
         self.card.show_volume(item)
+
+    def _on_card(self, key: str) -> None:
+        if (volume := self.card.volume) is not None:
+            self.do(key, [volume])
 
     def _on_more(self) -> None:
         volume = self.card.volume

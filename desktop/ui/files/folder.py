@@ -1,4 +1,4 @@
-"""What is in a folder of a container, and its files: read, fetched and put, in a worker's thread."""
+"""What is in a folder of a container or a volume, and its files: read, fetched and put, in a worker's thread."""
 
 from __future__ import annotations
 
@@ -77,18 +77,39 @@ class Preview:
     is_cut: bool
 
 
-def read_folder(client: EngineClient, container_id: str, path: str, marks: Mapping[str, int]) -> Folder:
-    """Raises ApiError, 404 if it is no folder of the container."""
-    told = client.files(container_id, path, MOST)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose files are shown. `name`: of the container or volume; `has_marks`: what was changed since its image can be
+    told."""
+
+    filed: archives.Filed
+    name: str
+    has_marks: bool = False
+
+    @classmethod
+    def container(cls, container_id: str, name: str) -> Source:
+        return cls(archives.Filed.container(container_id), name, has_marks=True)
+
+    @classmethod
+    def volume(cls, name: str) -> Source:
+        return cls(archives.Filed.volume(name), name)
+
+
+def read_folder(client: EngineClient, source: Source, path: str, marks: Mapping[str, int]) -> Folder:
+    """Raises ApiError, 404 if it is no folder of the source."""
+    told = archives.listing(client, source.filed, path, MOST)
     entries = [_entry(path, each) for each in told["entries"]]
     words = {CHANGED: tr("changed"), ADDED: tr("new")}
     marked = [replace(each, mark=words.get(marks[each.path], "")) if each.path in marks else each for each in entries]
     return Folder(path, int(told["total"]), marked)
 
 
-def read_marks(client: EngineClient, container_id: str) -> dict[str, int]:
+def read_marks(client: EngineClient, source: Source) -> dict[str, int]:
     """What was changed (0) or added (1) since the image, by path. Raises the client's errors."""
-    return {str(each["Path"]): int(each["Kind"]) for each in client.changes(container_id)}
+    if not source.has_marks:
+        return {}
+    path = source.filed.inspect.removesuffix("/json") + "/changes"
+    return {str(each["Path"]): int(each["Kind"]) for each in client.json_list("GET", path)}
 
 
 def _entry(folder: str, told: Mapping[str, Any]) -> Entry:
@@ -108,13 +129,13 @@ def _entry(folder: str, told: Mapping[str, Any]) -> Entry:
 
 
 @contextmanager
-def _content(client: EngineClient, container_id: str, entry: Entry) -> Iterator[tuple[ByteStream, IO[bytes]]]:
+def _content(client: EngineClient, source: Source, entry: Entry) -> Iterator[tuple[ByteStream, IO[bytes]]]:
     """(the stream of the archive, the content of the file in it); a link is followed to the file at its end. Raises the
     client's errors, OSError."""
-    path, _ = archives.find(client, container_id, entry.path, follow=entry.kind == "link")
+    path, _ = archives.find(client, source.filed, entry.path, follow=entry.kind == "link")
     try:
         with (
-            client.get_archive(container_id, path) as stream,
+            archives.get(client, source.filed, path) as stream,
             tarfile.open(fileobj=cast("IO[bytes]", archives.Reader(stream)), mode="r|") as tar,
         ):
             member = tar.next()
@@ -126,9 +147,9 @@ def _content(client: EngineClient, container_id: str, entry: Entry) -> Iterator[
         raise OSError(str(e)) from e
 
 
-def preview(client: EngineClient, container_id: str, entry: Entry) -> Preview:
+def preview(client: EngineClient, source: Source, entry: Entry) -> Preview:
     """The beginning of a file; no more of it is read. Raises the client's errors, OSError."""
-    with _content(client, container_id, entry) as (_, content):
+    with _content(client, source, entry) as (_, content):
         data = content.read(PREVIEW_BYTES + 1)
     is_cut = len(data) > PREVIEW_BYTES
     data = data[:PREVIEW_BYTES]
@@ -140,19 +161,19 @@ def preview(client: EngineClient, container_id: str, entry: Entry) -> Preview:
         return Preview(None, is_cut)
 
 
-def fetch(transfer: Transfer, client: EngineClient, container_id: str, entry: Entry, path: Path) -> None:
+def fetch(transfer: Transfer, client: EngineClient, source: Source, entry: Entry, path: Path) -> None:
     """Write the entry to `path`: a file as it is, a folder as a tar. Raises the client's errors, OSError."""
     if entry.kind == "folder":
-        save_stream(transfer, client.get_archive(container_id, entry.path), path)
+        save_stream(transfer, archives.get(client, source.filed, entry.path), path)
         return
-    with _content(client, container_id, entry) as (stream, content):
+    with _content(client, source, entry) as (stream, content):
         transfer.closes(stream)
         pieces = iter(lambda: content.read(1 << 18), b"")
         write_file(path, lambda file: [file.write(piece) for piece in transfer.counted(pieces)])
 
 
-def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str, sources: Sequence[Path]) -> None:
-    """Copy files and folders of this computer into a folder of the container, as root's. Raises the client's errors,
+def put(transfer: Transfer, client: EngineClient, source: Source, folder: str, sources: Sequence[Path]) -> None:
+    """Copy files and folders of this computer into a folder, as root's. Raises the client's errors,
     OSError."""
 
     def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -163,12 +184,12 @@ def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str
     transfer.total_bytes = _size_of(sources)
 
     def write(tar: tarfile.TarFile) -> None:
-        for source in sources:
-            tar.add(source, arcname=source.name, filter=owned)
+        for each in sources:
+            tar.add(each, arcname=each.name, filter=owned)
 
     try:
         pieces = transfer.counted(tarpipe.pieces(write))
-        client.put_archive(container_id, folder, pieces, {"noOverwriteDirNonDir": True})
+        archives.put(client, source.filed, folder, pieces, keeps_kind=True)
     except tarfile.TarError as e:
         raise OSError(str(e)) from e
 
