@@ -51,11 +51,7 @@ def test_a_project_is_stopped_and_started_and_its_logs_are_one(
     engine: NativeEngine, open_window: OpenWindow, shop: str
 ) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says(shop, "2 of 2 running")
-    page.choose(shop)
-    page.choose_tab("Logs")
+    page = window.open_project(shop, "2 of 2 running", "Logs")
     page.wait_until_logged("web | says-web")
     page.wait_until_logged("db | says-db")
     page.press_button("Stop")
@@ -70,10 +66,7 @@ def test_a_project_is_deleted_by_the_dialog_that_names_its_parts(
     engine: NativeEngine, open_window: OpenWindow, shop: str, with_volume: bool
 ) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says(shop, "2 of 2 running")
-    page.choose(shop)
+    page = window.open_project(shop, "2 of 2 running")
     page.press(Qt.Key.Key_Delete)
     window.wait_until_asked()
     words = " ".join(window.dialog_words())
@@ -95,10 +88,7 @@ def test_what_is_gone_when_the_answer_comes_is_no_failure_and_two_presses_ask_on
     engine: NativeEngine, open_window: OpenWindow, shop: str
 ) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says(shop, "2 of 2 running")
-    page.choose(shop)
+    page = window.open_project(shop, "2 of 2 running")
     page.press(Qt.Key.Key_Delete)
     page.press(Qt.Key.Key_Delete)
     window.wait_until_asked()
@@ -111,10 +101,7 @@ def test_what_is_gone_when_the_answer_comes_is_no_failure_and_two_presses_ask_on
 
 def test_the_view_of_logs_shows_one_service_or_all(engine: NativeEngine, open_window: OpenWindow, shop: str) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.choose(shop)
-    page.choose_tab("Logs")
+    page = window.open_project(shop, "2 of 2 running", "Logs")
     page.wait_until_logged("web | says-web")
     page.wait_until_logged("db | says-db")
     page.choose_service("db")
@@ -146,11 +133,7 @@ def test_the_graph_shows_what_waits_for_what_and_leads_to_the_containers(
     engine: NativeEngine, open_window: OpenWindow, chain: str
 ) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says(chain, "4 of 4 running")
-    page.choose(chain)
-    page.choose_tab("Graph")
+    page = window.open_project(chain, "4 of 4 running", "Graph")
     assert page.graph() == {
         "db": (0, "db, waits for no other"),
         "api": (1, "api, waits for db (healthy)"),
@@ -167,9 +150,7 @@ def test_the_graph_shows_what_waits_for_what_and_leads_to_the_containers(
 
 def test_a_service_s_health_is_told(engine: NativeEngine, open_window: OpenWindow, chain: str) -> None:
     window = open_window(engine)
-    window.go("compose")
-    window.compose.wait_until_says(chain, "4 of 4 running")
-    window.compose.choose(chain)
+    window.open_project(chain, "4 of 4 running")
     assert [text for text in window.texts() if text.startswith("busybox")] == ["busybox"] * 2 + [
         "busybox, healthy",
         "busybox",
@@ -180,11 +161,7 @@ def test_networks_and_volumes_are_listed_with_their_services(
     engine: NativeEngine, open_window: OpenWindow, chain: str
 ) -> None:
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says(chain, "4 of 4 running")
-    page.choose(chain)
-    page.choose_tab("Networks, volumes")
+    page = window.open_project(chain, "4 of 4 running", "Networks, volumes")
     shown = window.texts()
     assert {"network of api", "network of api, cache, db, web", "volume of db"} <= set(shown)
     page.click_resource("ui-chain_back")
@@ -261,11 +238,7 @@ def test_a_file_is_edited_with_its_error_marked_and_applied_after_its_difference
     engine.cove("compose", "up", "-d", cwd=file.parent)
     before = ids(engine)
     window = open_window(engine)
-    page = window.compose
-    window.go("compose")
-    page.wait_until_says("ui-file", "2 of 2 running")
-    page.choose("ui-file")
-    page.choose_tab("File")
+    page = window.open_project("ui-file", "2 of 2 running", "File")
     page.wait_until_file_says("All is as the file says.")
     assert page.file == FILE
     page.edit("  db: {image: busybox", "  db: {imag: busybox")
@@ -289,3 +262,20 @@ def test_a_file_is_edited_with_its_error_marked_and_applied_after_its_difference
     after = ids(engine)
     assert after["ui-file-web-1"] == before["ui-file-web-1"]
     assert after["ui-file-db-1"] != before["ui-file-db-1"]
+
+
+def test_what_is_edited_stays_when_the_project_is_brought_up_from_elsewhere(
+    engine: NativeEngine, open_window: OpenWindow, file: Path
+) -> None:
+    engine.cove("compose", "up", "-d", cwd=file.parent)
+    window = open_window(engine)
+    page = window.open_project("ui-file", "2 of 2 running", "File")
+    page.wait_until_file_says("All is as the file says.")
+    page.edit("ui-file", "ui-file # mine")
+    file.write_text(FILE.replace("db: {image: busybox", "db: {image: busybox, environment: [A=1]"))
+    page.drop(file)
+    window.wait_until_asked()
+    window.press("Bring up ui-file")
+    window.wait_until_told("Project ui-file is up")
+    page.wait_until_file_says("1 change when it is applied")
+    assert page.file == FILE.replace("ui-file", "ui-file # mine")

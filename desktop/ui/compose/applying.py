@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.client.engine import EngineClient, StreamFailed
+from desktop.client.engine import EngineClient
+from desktop.ui.compose.failures import FailedBuild
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.dialogs import Question
@@ -22,7 +23,6 @@ from desktop.ui.kit.words import counted, sentence, shortened, tr
 
 if TYPE_CHECKING:  # compose is loaded when a file is read: the window starts without it
     from desktop.compose.differences import Difference
-    from desktop.compose.model.service import Service
     from desktop.compose.project import Project
 
 
@@ -47,12 +47,15 @@ class Checked:
     line: int = 0
 
 
-def _load(asked: Asked, texts: Mapping[str, str], warn: Callable[[str], None]) -> Project:
-    from desktop.compose.project import Options, load
+def load(asked: Asked, texts: Mapping[str, str], warn: Callable[[str], None]) -> Project:
+    """The project with all its services; `texts` as those of `asked`. Raises ComposeError."""
+    from desktop.compose import project
 
     folder = os.path.dirname(asked.files[0])
-    options = Options(folder=folder, environ=os.environ, files=asked.files, name=asked.name, texts=texts, warn=warn)
-    return load(options).select(())
+    options = project.Options(
+        folder=folder, environ=os.environ, files=asked.files, name=asked.name, texts=texts, warn=warn
+    )
+    return project.load(options).select(())
 
 
 def check(client: EngineClient, asked: Asked) -> Checked:
@@ -62,7 +65,7 @@ def check(client: EngineClient, asked: Asked) -> Checked:
 
     warned: dict[str, None] = {}
     try:
-        project = _load(asked, asked.texts, warned.setdefault)
+        project = load(asked, asked.texts, warned.setdefault)
         project.check_runnable()
         found = differences(client, project, _before(asked))
     except ComposeError as e:
@@ -76,7 +79,7 @@ def _before(asked: Asked) -> Project | None:
     from desktop.compose.errors import ComposeError
 
     try:
-        return _load(asked, {}, lambda _told_already: None) if asked.texts else None
+        return load(asked, {}, lambda _told_already: None) if asked.texts else None
     except ComposeError:
         return None
 
@@ -86,39 +89,19 @@ def _said(one: Difference) -> str:
         "create": tr("{what} is made: {why}", what=one.what, why=one.why),
         "recreate": tr("{what} is made anew: {why}", what=one.what, why=one.why),
         "remove": tr("{what} is removed: {why}", what=one.what, why=one.why),
+        "restart": tr("{what} is restarted: {why}", what=one.what, why=one.why),
         "start": tr("{what} is started: {why}", what=one.what, why=one.why),
     }
     return words[one.change]
 
 
-class _Images:
-    """Fetches images; builds are the command line's."""
-
-    def __init__(self, client: EngineClient) -> None:
-        self._client = client
-
-    def pull(self, service: Service, image: str) -> None:
-        from desktop.compose.errors import ComposeError
-
-        try:
-            with self._client.pull(image, platform=service.platform or None) as lines:
-                for _ in lines:
-                    pass
-        except StreamFailed as e:
-            raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
-
-    def build(self, service: Service, image: str) -> None:
-        from desktop.compose.errors import ComposeError
-
-        raise ComposeError(f"service {service.name!r} is built: `cove compose build` makes {image}")
-
-
 class BringUp(Task):
     """Writes the texts to their files, then brings the project to what they say."""
 
-    def __init__(self, session: EngineSession, asked: Asked, name: str) -> None:
+    def __init__(self, desk: Desk, session: EngineSession, asked: Asked, name: str) -> None:
         super().__init__(session)
-        self._session, self._asked, self._name = session, asked, name
+        self._desk, self._session, self._asked, self._name = desk, session, asked, name
+        self._failed = ""  # the id of the build that has failed, if the engine tells of builds
         self._warned: dict[str, None] = {}
 
     @property
@@ -133,21 +116,31 @@ class BringUp(Task):
         """Returns the problem; empty for success."""
         from desktop.compose.converge import Up, UpOptions
         from desktop.compose.errors import ComposeError
+        from desktop.compose.images import EngineImages
 
         write(self._asked.texts)
+        failed = FailedBuild(client)
         try:
-            project = _load(self._asked, {}, self._warned.setdefault)
+            project = load(self._asked, {}, self._warned.setdefault)
+            images = EngineImages(client, project, _nothing, lambda _line: None)
             options = UpOptions(remove_orphans=True)
-            Up(client, project, options, _Images(client), lambda _what, _status: None, self._warned.setdefault).run()
+            Up(client, project, options, images, _nothing, self._warned.setdefault).run()
         except ComposeError as e:
-            return str(e)
+            place = failed.place()
+            self._failed = failed.id
+            return f"{e}{place}"
         return ""
 
     def report(self) -> Message:
         if self.problem:
             title = tr("Project {name} was not brought up", name=self._name)
-            return Message(title, sentence(self.problem), State.PROBLEM)
+            shown = (tr("Show the build"), lambda: self._desk.go(Place("builds", self._failed)))
+            return Message(title, sentence(self.problem), State.PROBLEM, (shown,) if self._failed else ())
         return Message(tr("Project {name} is up", name=self._name), " ".join(map(sentence, self._warned)))
+
+
+def _nothing(_what: str, _status: str) -> None:
+    """Nobody watches the single steps."""
 
 
 def write(texts: Mapping[str, str]) -> None:
@@ -219,7 +212,7 @@ class Applying(QObject):
         ).open()
 
     def _bring_up(self, asked: Asked, name: str) -> None:
-        task = BringUp(self._session, asked, name)
+        task = BringUp(self._desk, self._session, asked, name)
         self._desk.tasks.add(task)
         task.ended.connect(lambda: None if task.problem else self._on_up(name))
         task.start()

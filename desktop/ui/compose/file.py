@@ -89,6 +89,8 @@ class FileTab(QWidget):
 
     def _on_read(self, text: str) -> None:
         self._on_disk = text
+        if self._drafts.get(self._file) == text:  # it was applied
+            del self._drafts[self._file]
         self._fill(self._drafts.get(self._file, text), can_edit=True)
         self._check()
 
@@ -96,9 +98,10 @@ class FileTab(QWidget):
         self.said.setText(tr("The file cannot be read here: {error}", error=str(error)))
 
     def _fill(self, text: str, *, can_edit: bool) -> None:
-        self.text.blockSignals(True)
-        self.text.setPlainText(text)
-        self.text.blockSignals(False)
+        if text != self.text.toPlainText():  # else the cursor stays where it is
+            self.text.blockSignals(True)
+            self.text.setPlainText(text)
+            self.text.blockSignals(False)
         self.text.setReadOnly(not can_edit)
         self.apply.setEnabled(False)
         self.text.setExtraSelections([])
@@ -146,9 +149,8 @@ class FileTab(QWidget):
         self._applying.ask(asked, self._tell)
 
     def _on_brought_up(self, name: str) -> None:
-        """What was edited is on the disk now."""
+        """What was edited may be on the disk now; what was not applied, or edited since, is not."""
         if self._project is not None and self._project.name == name and self._file:
-            self._drafts.pop(self._file, None)
             file = self._file
             self._reading.run(lambda: _read(file), self._on_read, self._on_unreadable)
 

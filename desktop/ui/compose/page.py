@@ -10,7 +10,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from desktop.ui.compose.actions import ask_delete
-from desktop.ui.compose.applying import Applying
+from desktop.ui.compose.applying import Applying, Asked
+from desktop.ui.compose.building import BuildImages
 from desktop.ui.compose.file import FileTab
 from desktop.ui.compose.graph import Graph
 from desktop.ui.compose.log import ProjectLog
@@ -60,11 +61,13 @@ class ProjectDetail(DetailCard):
         self.project: Project | None = None
         self.start = Button(desk.theme, desk.icons, tr("Start"), "play")
         self.stop = Button(desk.theme, desk.icons, tr("Stop"), "stop")
+        self.build = Button(desk.theme, desk.icons, tr("Build"), "wrench")
         self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
-        for button in (self.start, self.stop, self.more):
+        for button in (self.start, self.stop, self.build, self.more):
             self.add_button(button)
         self.start.clicked.connect(lambda: self.asked.emit("start"))
         self.stop.clicked.connect(lambda: self.asked.emit("stop"))
+        self.build.clicked.connect(lambda: self.asked.emit("build"))
         self.members.chosen.connect(lambda key: desk.go(Place("container", key)))
         self.members.acted.connect(lambda key: desk.go(Place("container", key, "logs")))
         self.graph.chosen.connect(self._on_service)
@@ -94,6 +97,7 @@ class ProjectDetail(DetailCard):
         free = not any(c.lost or c.doing for c in project.containers)
         self.start.setEnabled(free and project.running < len(project.containers))
         self.stop.setEnabled(free and project.running > 0)
+        self.build.setEnabled(bool(project.files) and not any(c.lost for c in project.containers))
         self._show_tab()
 
     def _tell_resources(self, project: Project) -> None:
@@ -214,6 +218,8 @@ class ComposePage(TablePage[Project]):
         acts: list[Act | None] = [act for act in self._actions.verbs(members) if act.key in VERBS]
         if len(items) == 1:
             acts.append(Act("logs", "article", tr("Logs")))
+            if items[0].files:
+                acts.append(Act("build", "wrench", tr("Build")))
         acts += [None, Act("copy", "copy-simple", tr("Copy name"), "Ctrl+C"), None]
         acts.append(Act("delete", "trash", tr("Delete…"), "Del"))
         return acts
@@ -225,10 +231,17 @@ class ComposePage(TablePage[Project]):
         elif key == "logs":
             self.view.choose(items[0].name)
             self.card.tabs.setCurrentIndex(LOGS_TAB)
+        elif key == "build" and items[0].files and not any(container.lost for container in members):
+            self._build(Asked(files=items[0].files, name=items[0].name, texts={}))
         elif key == "copy":
             QGuiApplication.clipboard().setText("\n".join(project.name for project in items))
         elif key == "delete" and not any(container.lost for container in members):
             ask_delete(self.desk, self._session, items, self._asking)
+
+    def _build(self, asked: Asked) -> None:
+        task = BuildImages(self.desk, self._session, asked, lambda: self._applying.ask(asked))
+        self.desk.tasks.add(task)
+        task.start()
 
     def show_detail(self, item: Project) -> None:
         self.card.show_project(item)
