@@ -48,9 +48,10 @@ def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int
     from PySide6.QtCore import QSettings
 
     from desktop.settings.store import Store
+    from desktop.ui.kit.language import install
     from desktop.ui.shell.app import Cove
     from desktop.ui.shell.application import Application
-    from desktop.ui.shell.look import kept_theme
+    from desktop.ui.shell.look import kept_language, kept_theme
     from desktop.ui.shell.signals import EndingSignals
     from desktop.ui.shell.single import SingleWindow
 
@@ -61,7 +62,9 @@ def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int
     app.setQuitOnLastWindowClosed(False)
     single = SingleWindow(paths, str(context.endpoint))
     settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
-    look = kept_theme(Store(paths, os.environ), options.theme)
+    store = Store(paths, os.environ)
+    install(app, kept_language(store))
+    look = kept_theme(store, options.theme)
     look.apply(app)
     cove = Cove(app, look, context, paths, settings)
     cove.crashes.install()

@@ -45,6 +45,7 @@ class ContainerFilter(QSortFilterProxyModel):
         super().__init__(parent)
         self._source = source
         self._text, self._segment = "", Segment.ALL
+        self._ranks: dict[int, list[int]] | None = None  # while `sort` runs
         self.setSourceModel(source)
         self.setDynamicSortFilter(True)
         self.sort(Column.NAME, Qt.SortOrder.AscendingOrder)
@@ -84,7 +85,31 @@ class ContainerFilter(QSortFilterProxyModel):
             return any(self._accepts(row) for row in node.rows)
         return node is not None and self._accepts(node)
 
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        self._ranks = self._ranked(Column(column), is_ascending=order == Qt.SortOrder.AscendingOrder)
+        try:
+            super().sort(column, order)
+        finally:
+            self._ranks = None
+
+    def _ranked(self, column: Column, *, is_ascending: bool) -> dict[int, list[int]]:
+        """The rank of each node by its index's internal id and row: a sort compares each node with many others."""
+        projects_first = column not in BY_AMOUNT
+
+        def key(node: Group | Row) -> tuple[bool, tuple[float, Name]]:
+            return projects_first and isinstance(node, Group) != is_ascending, self._key(node, column)
+
+        ranks = {}
+        for serial, nodes in self._source.siblings():
+            keys = [key(node) for node in nodes]
+            by_key = {one: rank for rank, one in enumerate(sorted(set(keys)))}
+            ranks[serial] = [by_key[one] for one in keys]
+        return ranks
+
     def lessThan(self, left: Index, right: Index) -> bool:
+        if self._ranks is not None:
+            ranks = self._ranks[left.internalId()]
+            return ranks[left.row()] < ranks[right.row()]
         one, other = self._source.node(left), self._source.node(right)
         if one is None or other is None:
             return False

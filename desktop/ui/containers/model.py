@@ -222,6 +222,12 @@ class ContainerModel(QAbstractItemModel):
     def rows(self) -> Iterator[Row]:
         yield from self._row_of.values()
 
+    def siblings(self) -> Iterator[tuple[int, Sequence[Group | Row]]]:
+        """The nodes without a parent and those of each project, with the internal id that their indexes have."""
+        yield 0, self._tops
+        for serial, group in self._groups.items():
+            yield serial, group.rows
+
     def index_of(self, node: Group | Row) -> QModelIndex:
         """The index of a node's first column."""
         group = node.group if isinstance(node, Row) else None

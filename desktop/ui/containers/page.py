@@ -8,12 +8,14 @@ from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from desktop.ui.bin.button import BinButton
 from desktop.ui.containers.actions import ContainerActions, fits, verbs
 from desktop.ui.containers.filter import Segment, segment_of
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.table import ContainerTable
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.engine import EngineFacts, EnginePhase
+from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import Banner, RoundedView
 from desktop.ui.kit.empty import EmptyPage
@@ -42,7 +44,12 @@ class ContainersPage(ListPage):
     sight_changed = Signal()
 
     def __init__(
-        self, desk: Desk, model: ContainerModel, actions: ContainerActions, parent: QWidget | None = None
+        self,
+        desk: Desk,
+        model: ContainerModel,
+        actions: ContainerActions,
+        session: EngineSession,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(
             desk,
@@ -53,9 +60,11 @@ class ContainersPage(ListPage):
             foot=0,
             parent=parent,
         )
-        self._model, self._actions = model, actions
+        self._model, self._actions, self._session = model, actions, session
         self._facts: EngineFacts | None = None
         theme, icons = desk.theme, desk.icons
+        self.bin = BinButton(desk, session, "container")
+        self.add_button(self.bin)
         self.above.addWidget(self._build_banner(theme, icons))
         framed = QWidget()
         self.tree = ContainerTable(theme, icons, model, framed)
@@ -100,7 +109,7 @@ class ContainersPage(ListPage):
             icons,
             tr("No containers yet"),
             tr("Run the one that came with Cove, or any image you know by name."),
-            (hello, other),
+            (hello, other, BinButton(self.desk, self._session, "container")),
             f"cove run --rm {HELLO}",
         )
         return self.empty

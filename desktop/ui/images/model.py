@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject
 from desktop.ui.feed.image import Image
 from desktop.ui.kit.elide import fit_image
 from desktop.ui.kit.rows import Cell, Column, Rows, Segment
-from desktop.ui.kit.words import ago, disk, natural, short_id, tr
+from desktop.ui.kit.words import age, disk, natural, short_id, tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class NamedImage:
         """The age of the image; empty without a creation time (reproducible builds)."""
         if self.image.created_s < 86_400:
             return tr("built in") if self.tag.startswith("cove/hello") else ""
-        return ago(self.image.created_s).removesuffix(tr(" ago"))
+        return age(self.image.created_s)
 
 
 def columns() -> tuple[Column[NamedImage], ...]:

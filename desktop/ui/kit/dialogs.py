@@ -56,6 +56,11 @@ class Scrim(QWidget):
             painter.drawRoundedRect(QRectF(box).adjusted(0.5, 0.5, -0.5, -0.5), 13, 13)
 
 
+def dialog_of(window: QWidget) -> QDialog | None:
+    """The dialog that is open in `window`."""
+    return next((scrim.dialog for scrim in window.findChildren(Scrim) if scrim.isVisible()), None)
+
+
 class Dialog(QDialog):
     """A dialog inside `window`, opened by `open()`, with its buttons below a rule; it dims the window meanwhile.
 
@@ -92,7 +97,7 @@ class Dialog(QDialog):
 
     def open(self) -> None:
         """Show it. Where another one is open it goes at once: two presses may have asked for it."""
-        if any(scrim is not self._scrim and scrim.isVisible() for scrim in self._window.findChildren(Scrim)):
+        if dialog_of(self._window) not in (None, self):
             self.reject()
             return
         self.fit()
@@ -125,6 +130,18 @@ class Dialog(QDialog):
                 step.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
                 return True
         return False
+
+    def add_head(self, title: str, note: str) -> None:
+        """Add the title with a note beside it, and a button that closes the dialog, at the right."""
+        head = QHBoxLayout()
+        head.setSpacing(12)
+        head.addWidget(Label(self.theme, title, "heading"))
+        head.addWidget(Label(self.theme, note, "body", "text2"))
+        head.addStretch(1)
+        close = Button(self.theme, self.icons, icon="x", kind="ghost", name=tr("Close"))
+        close.clicked.connect(self.reject)
+        head.addWidget(close)
+        self.body.addLayout(head)
 
     def add_buttons(self, safe: str, verb: str, kind: Kind, icon: str = "") -> tuple[Button, Button]:
         """Add the safe button, which has the focus, and the one that acts, at the right. Returns both."""

@@ -69,7 +69,8 @@ class Transfer(Task):
         if self.problem:
             return Message(self._failed, self.problem, State.PROBLEM)
         took = duration(self.took_s)
-        return Message(self._done, tr("{size} in {time}", size=disk(self.count_bytes), time=took))
+        moved = tr("{size} in {time}", size=disk(self.count_bytes), time=took) if self.count_bytes else took
+        return Message(self._done, moved)
 
     def run(self, tasks: Tasks, start: Start, work: Callable[[], None]) -> None:
         """Show it among `tasks` and let `start` (`Workers.run`) do `work`."""

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
-from desktop.ui.kit.buttons import Button, CheckBox
+from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 from desktop.ui.run.form import RunForm
@@ -39,7 +38,7 @@ class RunDialog(Dialog):
         self._run = run
         self.body.setContentsMargins(28, 18, 28, 20)
         self.body.setSpacing(12)
-        self.body.addLayout(self._build_head(title, note))
+        self.add_head(title, note)
         self.form = RunForm(theme, icons, wish, images)
         self.body.addWidget(self.form, 1)
         self._add_foot(wish.remove)
@@ -48,18 +47,6 @@ class RunDialog(Dialog):
         self._on_changed()
         self.form.setMinimumHeight(min(380, max(200, window.height() - 330)))
         self._first = self.form.field_to_focus(wish, focus)
-
-    def _build_head(self, title: str, note: str) -> QHBoxLayout:
-        theme, icons = self.theme, self.icons
-        head = QHBoxLayout()
-        head.setSpacing(12)
-        head.addWidget(Label(theme, title, "heading"))
-        head.addWidget(Label(theme, note, "body", "text2"))
-        head.addStretch(1)
-        close = Button(theme, icons, icon="x", kind="ghost", name=tr("Close"))
-        close.clicked.connect(self.reject)
-        head.addWidget(close)
-        return head
 
     def _add_foot(self, remove: bool) -> None:
         """Add the equivalent command and the buttons."""

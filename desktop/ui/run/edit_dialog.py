@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
-from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.dialogs import Dialog, Names
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import Label
@@ -42,14 +41,7 @@ class EditDialog(Dialog):
         self._own_files, self._is_running, self._project = own_files, is_running, project
         self.body.setContentsMargins(28, 18, 28, 20)
         self.body.setSpacing(12)
-        head = QHBoxLayout()
-        head.addWidget(Label(theme, tr("Edit {name}", name=wish.name), "heading"))
-        head.addWidget(Label(theme, wish.image, "body", "text2"))
-        head.addStretch(1)
-        close = Button(theme, icons, icon="x", kind="ghost", name=tr("Close"))
-        close.clicked.connect(self.reject)
-        head.addWidget(close)
-        self.body.addLayout(head)
+        self.add_head(tr("Edit {name}", name=wish.name), wish.image)
         self.form = RunForm(theme, icons, wish, [], is_edit=True)
         self.form.setMinimumHeight(min(340, max(180, window.height() - 400)))
         self.body.addWidget(self.form, 1)

@@ -156,6 +156,6 @@ class Edits(QObject):
     def _recreate(self, recreation: Recreation) -> Container:
         made = recreation.run()
         try:
-            return Container.from_inspect(self._session.client.inspect(made))
+            return self._session.inspect(made)
         except (ApiError, ConnectionFailed):  # it runs; the list tells of it later
             return Container(id=made, name=recreation.name, image="")

@@ -120,7 +120,8 @@ class _Typed(Field):
 
     def show_text(self, text: str) -> None:
         """Show what counts, unless the user is typing something else."""
-        if self.text() == self._is or not self.hasFocus():
+        known = self._is if self._told is None else self._told
+        if self.text() == known or not self.hasFocus():
             self.setText(text)
             self.setCursorPosition(0)
         self._is, self._told = text, None

@@ -15,6 +15,7 @@ from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
 from desktop.settings.store import Store
 from desktop.ui.activity.model import ActivityModel
+from desktop.ui.bin.undo import Undo
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.page import ContainersPage
@@ -73,10 +74,11 @@ class Cove(QObject):
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
         self.crashes = Crashes(desk, self)
         self.control = EngineControl(context, paths, session, self.model, desk, self)
+        self.undo = Undo(desk, session)
         edits = Edits(
             desk, session, lambda thing: self._is_seen(replace(window.place, page="container", thing=thing)), self
         )
-        self.actions = ContainerActions(desk, self.model, session, edits.ask)
+        self.actions = ContainerActions(desk, self.model, session, edits.ask, self.undo)
         self.runs = Runs(desk, session, self.model, self._image_names, settings, self._is_seen, self)
         self._sight = QTimer(self)
         self._sight.setSingleShot(True)
@@ -88,6 +90,7 @@ class Cove(QObject):
             desk=desk,
             session=session,
             control=self.control,
+            undo=self.undo,
             containers=self.model,
             container_actions=self.actions,
             images=self.image_model,
@@ -133,6 +136,7 @@ class Cove(QObject):
             signal.connect(self._count)
         window.run_asked.connect(lambda: self.ask_run(RunWish(image="")))
         window.palette_asked.connect(lambda: self.palette.open_over(window))
+        window.undo_asked.connect(self.undo.last)
         window.bell_asked.connect(self._on_bell)
         window.placed.connect(lambda _place: self._sight.start())
         window.seen.connect(self._on_seen)

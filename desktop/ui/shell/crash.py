@@ -9,7 +9,7 @@ from types import TracebackType
 from PySide6.QtCore import QObject, Qt, Signal
 
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.kit.dialogs import Dialog, dialog_of
 from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk, Place
@@ -67,4 +67,9 @@ class Crashes(QObject):
         self._failed.emit("".join(traceback.format_exception(kind, error, where)))
 
     def _show(self, text: str) -> None:
-        CrashDialog(self._desk, text).open()
+        """Show the error, once no other dialog is open; of several, the first."""
+        before = dialog_of(self._desk.window)
+        if before is None:
+            CrashDialog(self._desk, text).open()
+        elif not isinstance(before, CrashDialog):
+            before.finished.connect(lambda: self._show(text))

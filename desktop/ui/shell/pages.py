@@ -34,7 +34,7 @@ class PageSpec:
 
 
 def _containers(parts: Parts) -> Page:
-    page = ContainersPage(parts.desk, parts.containers, parts.container_actions)
+    page = ContainersPage(parts.desk, parts.containers, parts.container_actions, parts.session)
     page.run_asked.connect(lambda image: parts.runs.start(RunWish(image=image)) if image else parts.runs.ask_image(""))
     page.retry_asked.connect(parts.control.retry)
     page.sight_changed.connect(parts.sight_changed)
@@ -89,13 +89,27 @@ def _compose(parts: Parts) -> Page:
 def _volumes(parts: Parts) -> Page:
     from desktop.ui.volumes.page import VolumesPage
 
-    return VolumesPage(parts.desk, parts.session, parts.volumes, parts.containers)
+    return VolumesPage(parts.desk, parts.session, parts.volumes, parts.containers, parts.undo)
 
 
 def _volume_commands(parts: Parts) -> Sequence[Command]:
     from desktop.ui.volumes.actions import VolumeActions
 
-    return (Command(tr("Create a volume…"), "plus", VolumeActions(parts.desk, parts.session).ask_create),)
+    create = VolumeActions(parts.desk, parts.session, parts.undo).ask_create
+    return (Command(tr("Create a volume…"), "plus", create),)
+
+
+def _bin(parts: Parts) -> Page:
+    from desktop.ui.bin.page import BinPage
+
+    return BinPage(parts.desk, parts.session, parts.undo)
+
+
+def _bin_commands(parts: Parts) -> Sequence[Command]:
+    return (
+        Command(tr("Undo the last deletion"), "arrow-counter-clockwise", parts.undo.last),
+        Command(tr("Show the bin"), "trash", lambda: parts.desk.go(Place("bin"))),
+    )
 
 
 def _networks(parts: Parts) -> Page:
@@ -162,6 +176,7 @@ PAGES: Final = (
     PageSpec(key="compose", title="Compose", icon="squares-four", make=_compose),
     PageSpec(key="images", title="Images", icon="stack", make=_images, commands=_image_commands),
     PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
+    PageSpec(key="bin", title="Bin", icon="trash", make=_bin, commands=_bin_commands, parent="volumes"),
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
     PageSpec(key="builds", title="Builds", icon="wrench", make=_builds, gap=True),
     PageSpec(key="registries", title="Registries", icon="archive-box", make=_registries),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from desktop.context import Context
 from desktop.paths import HostPaths
 from desktop.ui.activity.model import ActivityModel
+from desktop.ui.bin.undo import Undo
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
@@ -32,6 +33,7 @@ class Parts:
     desk: Desk
     session: EngineSession
     control: EngineControl
+    undo: Undo
     containers: ContainerModel
     container_actions: ContainerActions
     images: ImageModel

@@ -28,6 +28,7 @@ class Window(QWidget):
     placed = Signal(object)
     run_asked = Signal()
     palette_asked = Signal()
+    undo_asked = Signal()
     bell_asked = Signal()
     seen = Signal(bool)
     closing = Signal()
@@ -83,6 +84,7 @@ class Window(QWidget):
             "Ctrl+K": self.palette_asked.emit,
             "Ctrl+Shift+P": self.palette_asked.emit,
             "Ctrl+N": self.run_asked.emit,
+            "Ctrl+Z": self.undo_asked.emit,
             "Alt+Left": lambda: self.step(-1),
             "Alt+Right": lambda: self.step(+1),
             "Ctrl+B": self.toggle_sidebar,
