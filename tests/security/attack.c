@@ -44,6 +44,17 @@ static int take_the_runtime(void) {
   return said("exec", -1);
 }
 
+/* The pid of a process of this pid namespace, `next` or a later one, that `signal` reached at once. Those that ended
+ * before we were scheduled leave a gap, so we look far ahead now and then; each time would take too long. */
+static pid_t appeared(pid_t next, int signal) {
+  for (unsigned turn = 1;; turn++) {
+    pid_t last = next + (turn % 64 ? 1 : 256);
+    for (pid_t one = next; one <= last; one++) {
+      if (kill(one, signal) == 0) return one;
+    }
+  }
+}
+
 /* Stop whatever else appears in this pid namespace, again and again, until one of them runs a program of the host's: one
  * on its way to the command it was asked for, or one that was asked for /proc/self/exe. That program is a mount of its
  * own, so its name is "/". */
@@ -51,7 +62,7 @@ static int hunt(void) {
   char path[64], target[4096];
   puts("hunting");
   for (pid_t next = getpid() + 1;; next++) {
-    while (kill(next, SIGSTOP) < 0 && kill(next + 1, 0) < 0) continue;
+    next = appeared(next, SIGSTOP);
     snprintf(path, sizeof path, "/proc/%d/exe", next);
     while (kill(next, SIGSTOP) == 0) {
       ssize_t length = readlink(path, target, sizeof target - 1);
@@ -86,7 +97,7 @@ static int seize(void) {
   char path[64], target[4096];
   puts("hunting");
   for (pid_t next = getpid() + 1;; next++) {
-    while (kill(next, 0) < 0 && kill(next + 1, 0) < 0) continue;
+    next = appeared(next, 0);
     while (ptrace(PTRACE_SEIZE, next, 0, 0) < 0 && kill(next, 0) == 0) continue;
     snprintf(path, sizeof path, "/proc/%d/exe", next);
     ssize_t length = readlink(path, target, sizeof target - 1);

@@ -24,6 +24,7 @@ from tests.support.limits import HANG_S
 from tests.support.logs import LOGS
 from tests.support.tools import docker_cli, docker_config
 from vmagent.blocking import ENVIRONMENT
+from vmagent.containers.records import CONFIG
 
 _SUBNETS = itertools.count(1)
 START_LIMIT_S = HANG_S
@@ -93,6 +94,11 @@ class NativeEngine:
                 if Path(f"/proc/{child}/comm").read_text().strip() == name:
                     return int(child)
         raise AssertionError(f"no {name} among the children {children}")
+
+    def container_folders(self) -> list[Path]:
+        """The folders of containers on the disk, without those that are for containers to come."""
+        folders = (self.root / "data" / "containers").iterdir()
+        return [folder for folder in folders if not (record := folder / CONFIG).exists() or record.stat().st_size]
 
     def client(self, timeout_s: float = HANG_S) -> EngineClient:
         return EngineClient(Endpoint.parse(self.host), timeout_s=timeout_s)

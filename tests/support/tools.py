@@ -164,6 +164,14 @@ def dockerd() -> Path:
 
 
 @functools.cache
+def compose_go() -> Path:
+    """The sources of trixie's compose-go with its tests, the library by which docker compose reads files. Raises
+    CalledProcessError."""
+    folder = _of_clients("compose-go", "golang-github-compose-spec-compose-go-dev")
+    return folder / "usr/share/gocode/src/github.com/compose-spec/compose-go"
+
+
+@functools.cache
 def podman() -> Path:
     """A tree to lay over the system's own: this Debian's podman, and those of its dependencies that the system lacks.
 

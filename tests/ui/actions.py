@@ -25,6 +25,10 @@ ROW = "ui/test_window.py::test_actions_of_a_row_happen_in_the_engine"
 NETWORK = "ui/test_volumes_networks.py::test_a_network_is_created_joined_left_and_deleted"
 VOLUME = "ui/test_volumes_networks.py::test_a_volume_is_created_and_deleted_by_the_dialog_that_names_it"
 BUILDS = "ui/test_builds.py"
+BIN = "ui/test_undo.py::test_the_bin_brings_back_and_deletes_for_good_what_is_chosen"
+BIN_COMMANDS = "ui/test_undo.py::test_the_palette_undoes_and_shows_the_bin"
+UNDO = "ui/test_undo.py::test_deleted_containers_come_back_by_undo_and_by_ctrl_z"
+MOVES = "ui/test_volume_moves.py"
 COST = "ui/test_cost.py::test_memory_processor_and_disk_are_told_by_what_uses_them"
 
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,6 +40,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "page: volumes": (
         "ui/test_volumes_networks.py::test_a_volume_shows_its_size_and_its_users_and_follows_the_engine",
     ),
+    "page: bin": (BIN,),
     "page: networks": (NETWORK,),
     "page: builds": (f"{BUILDS}::test_a_build_shows_its_steps_and_the_output_of_each",),
     "page: registries": ("ui/test_registries.py::test_a_registry_is_tested_with_and_without_a_login",),
@@ -68,14 +73,16 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "containers: copyport:": (MENU,),
     "containers: copyid": (MENU,),
     "containers: copyname": (MENU,),
-    "containers: copy": ("ui/test_selection.py::test_ctrl_period_and_copy_act_on_what_the_bar_counts", FILE_MENU),
-    "containers: open": (FILE_MENU,),
-    "containers: download": (FILES,),
+    "containers: copy": ("ui/test_selection.py::test_ctrl_period_and_copy_act_on_what_the_bar_counts",),
+    "files: copy": (FILE_MENU,),
+    "files: open": (FILE_MENU,),
+    "files: download": (FILES, f"{MOVES}::test_the_files_of_a_volume_are_looked_at_fetched_and_put"),
     "containers: other": (FILE_MENU,),
     "compose: start": ("ui/test_compose.py::test_a_project_is_stopped_and_started_and_its_logs_are_one",),
     "compose: stop": ("ui/test_compose.py::test_a_project_is_stopped_and_started_and_its_logs_are_one",),
     "compose: restart": (PROJECT,),
     "compose: logs": (PROJECT,),
+    "compose: build": ("ui/test_compose_build.py::test_a_build_is_followed_and_its_failing_line_is_told",),
     "compose: copy": (PROJECT,),
     "compose: every": ("ui/test_compose.py::test_the_view_of_logs_shows_one_service_or_all",),
     "compose: only/": ("ui/test_compose.py::test_the_view_of_logs_shows_one_service_or_all",),
@@ -91,6 +98,12 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "images: delete": ("ui/test_controls.py::test_del_on_an_image_asks_and_deletes",),
     "volumes: copy": (NAMES,),
     "volumes: delete": (VOLUME,),
+    "volumes: export": (f"{MOVES}::test_a_volume_is_exported_and_imported_under_another_name",),
+    "volumes: clone": (f"{MOVES}::test_a_volume_is_cloned_and_renamed_unless_a_container_has_it",),
+    "volumes: rename": (f"{MOVES}::test_a_volume_is_cloned_and_renamed_unless_a_container_has_it",),
+    "bin: restore": (BIN,),
+    "bin: rename": (BIN,),
+    "bin: delete": (BIN,),
     "networks: copy": (NAMES,),
     "networks: delete": (NETWORK,),
     "builds: cancel": (f"{BUILDS}::test_a_running_build_is_live_and_is_cancelled",),
@@ -113,12 +126,15 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "key: Ctrl+Shift+Tab": (TABS,),
     "key: Ctrl+Tab": (TABS,),
     "key: Ctrl+W": (f"{PROCESS}::test_quit_ends_the_process_whose_window_is_closed_to_the_tray",),
+    "key: Ctrl+Z": (UNDO,),
     "key: F6": (KEYS,),
     "palette: Create a network…": (ASKED,),
     "palette: Create a volume…": (ASKED,),
     "palette: Pull an image…": (ASKED,),
     "palette: Run an image…": (ASKED,),
     "palette: Quit Cove": (QUIT,),
+    "palette: Undo the last deletion": (BIN_COMMANDS,),
+    "palette: Show the bin": (BIN_COMMANDS,),
     "palette: Use the dark theme": (THEMES,),
     "palette: Use the desktop's theme": (THEMES,),
     "palette: Use the light theme": (THEMES,),
@@ -133,7 +149,13 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tray: Stop": (f"{PROCESS}::test_the_tray_stops_and_starts_a_container",),
     "tray: Quit Cove": (QUIT,),
     "more: sort": ("ui/test_lists.py::test_the_first_click_on_an_amount_puts_the_largest_on_top",),
-    "more: upload files": (FILES,),
+    "more: upload files": (FILES, f"{MOVES}::test_the_files_of_a_volume_are_looked_at_fetched_and_put"),
+    "more: undo a deletion": (
+        UNDO,
+        "ui/test_undo.py::test_a_container_whose_name_is_taken_comes_back_under_another_one",
+    ),
+    "more: empty the bin": (BIN,),
+    "more: import a volume": (f"{MOVES}::test_a_volume_is_exported_and_imported_under_another_name",),
     "more: clean up volumes": (
         "ui/test_volumes_networks.py::test_a_clean_up_of_volumes_deletes_what_is_ticked_and_nothing_else",
     ),

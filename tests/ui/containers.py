@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QModelIndex, QPoint, QRect, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
+from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
@@ -15,8 +14,10 @@ from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.containers.terminal import TerminalView
+from desktop.ui.files.view import FilesView
 from desktop.ui.kit.chart import Chart
 from desktop.ui.shell.app import Cove
+from tests.ui.files import FilesPart
 from tests.ui.finding import button, indexes, texts
 from tests.ui.hands import LIMIT_MS, NONE, Hands
 from tests.ui.made import made
@@ -191,10 +192,14 @@ class ContainersPage:
         return [str(i.data(Qt.ItemDataRole.AccessibleTextRole)) for i in indexes(self._table.filter)]
 
 
-class ContainerPage:
+class ContainerPage(FilesPart):
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = made(cove, DetailView)
+
+    @property
+    def _files(self) -> FilesView:
+        return self._page.files.files
 
     @property
     def name(self) -> str:
@@ -382,63 +387,6 @@ class ContainerPage:
     def choose_in_menu(self, text: str) -> None:
         """Click an entry of the open menu."""
         self._hands.choose(self._hands.open_menu(), text)
-
-    def files(self) -> list[str]:
-        """The names in the folder that is shown, in order."""
-        return [entry.name for entry in self._page.files.filter.items()]
-
-    def file_marks(self) -> dict[str, str]:
-        """The names with a mark, and the mark."""
-        return {entry.name: entry.mark for entry in self._page.files.filter.items() if entry.mark}
-
-    def wait_until_in_folder(self, path: str, *names: str) -> None:
-        tab = self._page.files
-
-        def look() -> bool:
-            return tab.place.text() == path and set(names) <= set(self.files())
-
-        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
-
-    def _file(self, name: str) -> QRect:
-        view = self._page.files.view
-        index = next(i for i in indexes(view.model()) if i.data().split(" → ")[0] == name)
-        view.scrollTo(index)
-        return view.visualRect(index)
-
-    def choose_file(self, name: str) -> None:
-        self._hands.click(self._page.files.view.viewport(), self._file(name).center())
-
-    def open_file(self, name: str) -> None:
-        """Double-click an entry."""
-        self._hands.double_click(self._page.files.view.viewport(), self._file(name).center())
-
-    def file_menu_on(self, name: str) -> list[str]:
-        """Right-click an entry; returns what its menu offers."""
-        return self._hands.open_menu_on(self._page.files.view.viewport(), self._file(name).center())
-
-    def go_to_folder(self, path: str) -> None:
-        """Type a folder's path."""
-        self._hands.fill(self._page.files.place, path)
-        self._hands.key(self._cove.window, Qt.Key.Key_Return)
-
-    def wait_until_previewed(self, text: str) -> None:
-        self._qtbot.waitUntil(lambda: text in self._page.files.preview.text.toPlainText(), timeout=LIMIT_MS)
-
-    @property
-    def file_facts(self) -> str:
-        """What is said about the chosen file."""
-        return self._page.files.preview.about.text()
-
-    def drop(self, *paths: Path) -> None:
-        """Drop files of this computer on the visible tab."""
-        data = QMimeData()
-        data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-        tab, copy = self._page.files, Qt.DropAction.CopyAction
-        left = Qt.MouseButton.LeftButton
-        enter = QDragEnterEvent(tab.rect().center(), copy, data, left, NONE)
-        QApplication.sendEvent(tab, enter)
-        assert enter.isAccepted(), "the tab takes nothing"
-        QApplication.sendEvent(tab, QDropEvent(tab.rect().center().toPointF(), copy, data, left, NONE))
 
     def processes(self) -> list[str]:
         """The commands of the processes that the tab shows."""

@@ -1,9 +1,9 @@
 """Pictures of every page and tab of the window and of its main dialogs, to be looked at beside the design.
 
-    sudo .venv/bin/python -m tests.ui.gallery FOLDER
+    sudo .venv/bin/python -m tests.ui.gallery FOLDER [LANGUAGE]
 
 Light and dark at 1280 by 800, light at 1000 by 640, and dark with the text three steps larger, on the monkey's stage;
-and an engine without anything. FOLDER gets one PNG each.
+and an engine without anything. FOLDER gets one PNG each. LANGUAGE: a code, such as de; English without one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from desktop.paths import host_paths
 from desktop.ui.containers.detail import TABS
 from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.kit.language import SOURCE, install
 from desktop.ui.kit.page import Place
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.tokens import Scheme
@@ -77,9 +78,9 @@ class Gallery:
         self._cove.window.grab().save(str(self._folder / f"{name}.png"))
 
     def pages(self, word: str) -> None:
-        for spec in in_sidebar():
-            self._cove.window.go(Place(spec.key))
-            self.take(f"{word}-{spec.key}")
+        for key in (*(spec.key for spec in in_sidebar()), "bin"):
+            self._cove.window.go(Place(key))
+            self.take(f"{word}-{key}")
 
     def tabs(self, word: str, container: str) -> None:
         found = next(c for c in self._cove.model.containers() if c.name == container)
@@ -117,11 +118,22 @@ class Gallery:
         QTest.keyClick(window.windowHandle(), Qt.Key.Key_Delete)
 
 
-def main(folder: Path) -> int:
+def fill_bin(engine: NativeEngine) -> None:
+    """Delete a container and volumes so that they can be brought back."""
+    engine.docker("create", "--name", "importer-of-last-weeks-orders", "-v", "/data", "busybox:latest")
+    for name in ("orders-2026", "old-cache"):
+        engine.docker("run", "--rm", "-v", f"{name}:/v", "busybox:latest", "sh", "-c", "head -c 900000 /dev/zero >/v/x")
+        engine.cove("volume", "rm", "--restorable", name)
+    engine.cove("rm", "--restorable", "-v", "importer-of-last-weeks-orders")
+
+
+def main(folder: Path, language: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     app = Application(["cove-desktop"])
+    install(app, language)
     with tempfile.TemporaryDirectory() as home:
         with stage(busybox_tar(Path(home) / "busybox.tar")) as engine:
+            fill_bin(engine)
             gallery = Gallery(app, engine, folder, Path(home))
             gallery.each_look(gallery.pages)
             gallery.each_look(lambda word: gallery.tabs(word, "sleeper"))
@@ -138,4 +150,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), (sys.argv[2:] or [SOURCE])[0]))

@@ -104,6 +104,13 @@ class Hands:
         """Click the entry `text` of an open menu."""
         self.click(menu, self._place_of(menu, text).center())
 
+    def choose_by_keys(self, menu: QMenu, text: str) -> None:
+        """Choose the entry `text` of an open menu by the arrows and Return."""
+        action(menu, text)
+        while (entry := menu.activeAction()) is None or entry.text() != text:
+            self.key(menu, Qt.Key.Key_Down)
+        self.key(menu, Qt.Key.Key_Return)
+
     @staticmethod
     def _place_of(menu: QMenu, text: str) -> QRect:
         return menu.actionGeometry(action(menu, text))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.bin.page import BinPage as BinView
 from desktop.ui.builds.page import BuildsPage as BuildsView
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
@@ -28,6 +29,7 @@ KEYS: Mapping[type[Page], str] = {
     RunView: "run",
     ImagesView: "images",
     VolumesView: "volumes",
+    BinView: "bin",
     ComposeView: "compose",
     TroubleshootView: "troubleshoot",
     SettingsView: "settings",

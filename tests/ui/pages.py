@@ -13,15 +13,18 @@ from pytestqt.qtbot import QtBot
 from desktop.client.run import StepState
 from desktop.diagnose.report import Grade
 from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.bin.page import BinPage as BinView
 from desktop.ui.compose.graph import Node
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.cost.page import CostPage as CostView
+from desktop.ui.files.view import FilesView
 from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.shell.app import Cove
 from desktop.ui.troubleshoot.page import TroubleshootPage as TroubleshootView
 from desktop.ui.volumes.page import VolumesPage as VolumesView
+from tests.ui.files import FilesPart
 from tests.ui.finding import button, indexes
 from tests.ui.hands import CONTROL, LEFT, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
@@ -94,10 +97,35 @@ class ImagesPage(TablePage):
         self._hands.choose(self._hands.open_menu(), "Delete…")
 
 
-class VolumesPage(TablePage):
+class VolumesPage(TablePage, FilesPart):
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         super().__init__(cove, qtbot, made(cove, VolumesView))
         self._volumes = made(cove, VolumesView)
+
+    @property
+    def _files(self) -> FilesView:
+        return self._volumes.card.files
+
+    def wait_until_bin_has(self, count: int) -> None:
+        """Wait until the page's button to the bin says that."""
+
+        def said() -> list[str]:
+            return [b.text() for b in self._volumes.findChildren(QAbstractButton) if b.isVisible()]
+
+        self._qtbot.waitUntil(lambda: f"Bin {count}" in said(), timeout=LIMIT_MS)
+
+    def press_on_card(self, name: str) -> None:
+        """Click a button in the head of the volume that is shown."""
+        self._hands.click(button(self._volumes.card, name))
+
+    def press_in_files(self, name: str) -> None:
+        """Click a button of the Files tab."""
+        self._hands.click(button(self._files, name))
+
+    def choose_more(self, text: str) -> None:
+        """An entry of the menu of the volume that is shown."""
+        self._hands.click(self._volumes.card.more)
+        self._hands.choose(self._hands.open_menu(), text)
 
     def wait_until_measured(self, name: str, at_least: int) -> None:
         """Wait until the page knows that the volume has that many bytes."""
@@ -106,6 +134,11 @@ class VolumesPage(TablePage):
             return any(v.name == name and (v.size or 0) >= at_least for v in self._volumes.rows.items())
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+
+class BinPage(TablePage):
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        super().__init__(cove, qtbot, made(cove, BinView))
 
 
 class ComposePage(TablePage):
@@ -130,10 +163,7 @@ class ComposePage(TablePage):
         which = self._compose.card.log.which
         which.setFocus(Qt.FocusReason.TabFocusReason)
         self.press(Qt.Key.Key_Space)
-        menu = self._hands.open_menu()
-        while (entry := menu.activeAction()) is None or entry.text() != text:
-            self._hands.key(menu, Qt.Key.Key_Down)
-        self._hands.key(menu, Qt.Key.Key_Return)
+        self._hands.choose_by_keys(self._hands.open_menu(), text)
 
     def graph(self) -> dict[str, tuple[int, str]]:
         """By service: where it stands from left to right, and what is said of it."""
@@ -215,7 +245,8 @@ class CostPage:
         return card.bar.accessibleName()
 
     def choose(self, name: str) -> None:
-        """Click a name in a legend."""
+        """Click a name in a legend. New legends appear a turn of the loop after their figures."""
+        self._qtbot.waitUntil(lambda: button(self._page, name).isVisible(), timeout=LIMIT_MS)
         self._hands.click(button(self._page, name))
 
     def measure_starts(self) -> str:

@@ -34,7 +34,8 @@ class ScriptedEngine:
         self.failures: dict[str, list[int]] = {}  # path -> statuses of its next replies
         self.has_usage_stream = True
         self.usage_rounds = threading.Semaphore(0)  # released once per sample that the stream sends
-        self.gate = threading.Event()  # inspect requests wait for it
+        self.status = "running"  # of all containers
+        self.gate = threading.Event()  # the answer of an inspect waits for that of its beginning, and is as of then
         self.gate.set()
         self.inspecting = 0
         self.most_inspecting = 0
@@ -93,10 +94,11 @@ class ScriptedEngine:
         with self._lock:
             self.inspecting += 1
             self.most_inspecting = max(self.most_inspecting, self.inspecting)
-        assert self.gate.wait(LIMIT_S)
+            gate, status = self.gate, self.status
+        assert gate.wait(LIMIT_S)
         with self._lock:
             self.inspecting -= 1
-        state = {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7}
+        state = {"Status": status, "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7}
         return {"Id": container_id, "Name": f"/{self.names[container_id]}", "Image": IMAGE, "State": state}
 
     def _stats(self) -> Json:
@@ -129,6 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Api-Version", "1.50")
         self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.server.engine.note(re.sub(r"^/v[0-9.]+", "", urlsplit(self.path).path))
+        self.send_response(204)
         self.end_headers()
 
     def do_GET(self) -> None:

@@ -67,6 +67,11 @@ class TablePage:
         """Click an entry of the open menu."""
         self._hands.choose(self._hands.open_menu(), text)
 
+    def choose_in_menu_by_keys(self, text: str) -> None:
+        """The current row's menu by the key for it, then the arrows and Return."""
+        self.press(Qt.Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
+        self._hands.choose_by_keys(self._hands.open_menu(), text)
+
     def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self._hands.key(self._cove.window, key, modifiers)
 

@@ -14,8 +14,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from desktop.client.engine import EngineClient
-from desktop.ui.containers import files_tab
-from desktop.ui.containers.folder import read_marks
+from desktop.ui.files import view as files_view
+from desktop.ui.files.folder import Source, read_marks
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
@@ -303,12 +303,12 @@ def test_what_is_asked_for_early_comes_whole(
     """A folder before the marks are read, and a file just before the tab is covered."""
     may_go_on = threading.Event()
 
-    def read_marks_later(client: EngineClient, container_id: str) -> dict[str, int]:
+    def read_marks_later(client: EngineClient, source: Source) -> dict[str, int]:
         assert may_go_on.wait(HANG_S)
-        return read_marks(client, container_id)
+        return read_marks(client, source)
 
-    monkeypatch.setattr(files_tab, "read_marks", read_marks_later)
-    monkeypatch.setattr(files_tab, "PREVIEW_AFTER_MS", 500)  # longer than it takes to choose another tab
+    monkeypatch.setattr(files_view, "read_marks", read_marks_later)
+    monkeypatch.setattr(files_view, "PREVIEW_AFTER_MS", 500)  # longer than it takes to choose another tab
     named("ui-early", "sh", "-c", "mkdir /mine; echo written > /mine/new")
     engine.docker("wait", "ui-early")
     window = open_window(engine)

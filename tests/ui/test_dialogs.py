@@ -59,13 +59,11 @@ def test_delete_pressed_twice_asks_once(
     engine: NativeEngine, open_window: OpenWindow, project: str, qtbot: QtBot
 ) -> None:
     window = open_window(engine)
-    window.go("compose")
-    window.compose.wait_until_says(project, "1 of 1 running")
-    window.compose.choose(project)
+    page = window.open_project(project, "1 of 1 running")
     for _ in range(2):  # the question needs an answer of the engine first
-        window.compose.press(Qt.Key.Key_Delete)
+        page.press(Qt.Key.Key_Delete)
     window.wait_until_asked()
     qtbot.waitUntil(lambda: window.is_work_done, timeout=LIMIT_MS)
     window.press("Keep it")
     assert not window.has_dialog
-    assert project in window.compose.names()
+    assert project in page.names()

@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.recent import RecentRuns
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.ui.held import held
 from tests.ui.screen import LIMIT_MS, NotifierTray, Screen, Tray, XembedTray, open_notifier_tray, open_screen
 
@@ -54,7 +55,7 @@ class Program:
         self.screen, self.tray, self._qtbot = screen, tray, qtbot
         icons = tray.count()
         command: list[str | Path] = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
-        desktop = {**screen.environment, **tray.environment, "COVE_HOME": str(home)}
+        desktop = {**screen.environment, **tray.environment, "COVE_HOME": str(home), "LC_ALL": "C.UTF-8"}
         self.process = subprocess.Popen(command, env={**os.environ, **desktop})
         try:
             qtbot.waitUntil(lambda: tray.count() > icons and bool(self.windows()), timeout=LIMIT_MS)
@@ -174,6 +175,16 @@ def test_the_tray_stops_and_starts_a_container(
     wait_until("exited", "Start")
     notifier.choose("Start")
     wait_until("running", "Stop")
+
+
+def test_the_language_is_the_one_that_was_set(
+    start: Callable[[Tray], Program], notifier: NotifierTray, tmp_path: Path, qtbot: QtBot
+) -> None:
+    cove = Path(sys.executable).with_name("cove")
+    environment = {**os.environ, "COVE_HOME": str(tmp_path)}
+    subprocess.run([cove, "config", "set", "window.language", "de"], env=environment, check=True, timeout=HANG_S)
+    start(notifier)
+    qtbot.waitUntil(lambda: "Cove öffnen" in notifier.menu(), timeout=LIMIT_MS)
 
 
 def test_the_trays_entries(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -127,6 +128,33 @@ def test_a_create_and_a_die_cost_one_inspect_each(follow: Follow) -> None:
     followed.engine.publish("container", "destroy", new, name="c9")
     followed.wait(lambda: new not in followed.containers and "c9" not in followed.images[0].used_by)
     assert followed.new_requests() == [f"/containers/{new}/json"] * 2
+
+
+def test_an_answer_that_was_asked_for_earlier_does_not_undo_a_verb(follow: Follow) -> None:
+    followed, only = follow(1), f"{0:064x}"
+    engine, inspect = followed.engine, f"/containers/{only}/json"
+    followed.session.open()
+    followed.wait_until_complete()
+    followed.new_requests()
+    shown: list[str] = []
+    followed.session.changed.connect(lambda found: shown.extend(each.status for each in found))
+    engine.gate = first = threading.Event()
+    engine.publish("network", "connect", "n", container=only)
+    followed.wait(lambda: engine.inspecting == 1)
+    engine.gate, engine.status = threading.Event(), "paused"
+    engine.gate.set()
+    ended: list[Exception | None] = []
+    followed.session.act("pause", followed.containers[only], lambda: ended.append(None), ended.append)
+    followed.wait(lambda: ended and shown)
+    assert ended == [None]
+    engine.gate = threading.Event()
+    engine.publish("container", "pause", only)
+    first.set()
+    followed.wait(lambda: engine.requests.count(inspect) == 3)  # it begins once the first is answered
+    engine.image_tags = ["busybox:latest", "busybox:2"]
+    engine.publish("image", "tag", IMAGE)
+    followed.wait(lambda: len(followed.images[0].tags) == 2)  # told after the first
+    assert shown == ["paused"]
 
 
 def test_an_event_of_an_image_costs_the_list_of_images(follow: Follow) -> None:

@@ -300,7 +300,7 @@ def test_start_at_login_is_the_desktops_own_entry(
 
 def test_every_control_is_named_and_reached_by_tab_as_it_is_read(vm_page: SettingsPage) -> None:
     expected = {
-        "General": ["vm", "Start Cove at login", "desktop", "Size of the text", "Size of the text"],
+        "General": ["vm", "Start Cove at login", "desktop", "Size of the text", "Size of the text", "desktop"],
         "Resources": ["CPUs", "CPUs", "Memory", "Memory", "Disk", "Rest when idle", "best"],
         "Shared folders": [f"Remove {Path.home()}", "Add the path of a folder", "Add", "Choose"],
         "Network": ["loopback", "Ports of --network host"],

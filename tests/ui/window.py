@@ -24,6 +24,7 @@ from desktop.ui.feed.engine import EnginePhase
 from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.toasts import Toast
+from desktop.ui.kit.words import tr
 from desktop.ui.run.options import RunWish
 from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.shell.app import Cove
@@ -36,6 +37,7 @@ from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 from tests.ui.pages import (
     ActivityPage,
+    BinPage,
     ComposePage,
     CostPage,
     ImagesPage,
@@ -53,7 +55,7 @@ TABS = {
     "files": "Files",
     "stats": "Stats",
     "processes": "Processes",
-    "environment": "Mounts && environment",
+    "environment": "Mounts & environment",
     "overview": "Overview",
     "inspect": "Inspect",
 }
@@ -73,6 +75,7 @@ class Window:
         self.settings = SettingsPage(made(cove, SettingsView), qtbot)
         self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)
+        self.bin = BinPage(cove, qtbot)
         self.networks = NetworksPage(cove, qtbot)
         self.container = ContainerPage(cove, qtbot)
         self.run_page = RunPage(cove, qtbot)
@@ -209,7 +212,7 @@ class Window:
     def go(self, page: str) -> None:
         """Click a page in the sidebar."""
         view = self._cove.window.sidebar.view
-        index = next(i for i in indexes(view.model()) if str(i.data()).startswith(spec_of(page).title))
+        index = next(i for i in indexes(view.model()) if str(i.data()).startswith(tr(spec_of(page).title)))
         self._hands.click(view.viewport(), view.visualRect(index).center())
         assert self.page == page
 
@@ -221,8 +224,17 @@ class Window:
         if self.page != "containers":
             self.go("containers")
         self.containers.click(name, "name")
-        self.container.choose_tab(TABS[tab])
+        self.container.choose_tab(tr(TABS[tab]).replace("&", "&&"))
         return self.container
+
+    def open_project(self, name: str, says: str, tab: str = "") -> ComposePage:
+        """Wait until the Compose page says `says` of a project, and choose it, and one of its tabs."""
+        self.go("compose")
+        self.compose.wait_until_says(name, says)
+        self.compose.choose(name)
+        if tab:
+            self.compose.choose_tab(tab)
+        return self.compose
 
     def run(self, wish: RunWish) -> RunPage:
         """Fill in the run dialog and press Run."""
@@ -306,9 +318,14 @@ class Window:
             self._hands.fill(field(self.dialog(), each), value)
         self.press(verb)
 
-    def fill(self, name: str, text: str) -> None:
-        """Fill in one field of the open dialog."""
-        found = field(self.dialog(), name)
+    def fill(self, name: str, text: str, *, beside: str = "") -> None:
+        """Fill in one field of the open dialog; of several rows, in that where another field says `beside`."""
+        places: list[QWidget] = [self.dialog()]
+        if beside:
+            fields = [f for f in self.dialog().findChildren(QLineEdit) if f.text() == beside]
+            places = [row for f in fields if (row := f.parentWidget()) is not None]
+            assert len(places) == 1, f"{len(places)} fields say {beside!r}"
+        found = field(places[0], name)
         self._scroll_to(found)
         self._hands.fill(found, text)
 
@@ -352,6 +369,15 @@ class Window:
     def wait_until_told(self, title: str) -> None:
         """Wait for a message of that title."""
         self._qtbot.waitUntil(lambda: title in self.toasts(), timeout=LIMIT_MS)
+
+    def wait_until_busy(self, words: str) -> None:
+        """Wait until the status bar tells of running work with these words."""
+        task = self._cove.window.status.task
+        self._qtbot.waitUntil(lambda: task.isVisible() and words in task.accessibleName(), timeout=LIMIT_MS)
+
+    def click_task(self) -> None:
+        """Click the running work in the status bar."""
+        self._hands.click(self._cove.window.status.task)
 
     def press_in_message(self, text: str) -> None:
         """Click that action of a message."""

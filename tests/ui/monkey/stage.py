@@ -37,6 +37,11 @@ CONTAINERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
+FILES = (
+    "cd /v; mkdir base logs; echo listen 8080 > server.conf; head -c 3000000 /dev/urandom > base/table; ln -s base now"
+)
+
+
 def supply(engine: NativeEngine, busybox_tar: Path) -> None:
     """Make what is missing of 14 containers, three images, and their volumes and networks."""
 
@@ -49,6 +54,7 @@ def supply(engine: NativeEngine, busybox_tar: Path) -> None:
         docker("tag", IMAGE, "shop/web:2")
     for volume in ("spare-data", "other-data"):
         docker("volume", "create", volume)
+    docker("run", "--rm", "-v", "spare-data:/v", IMAGE, "sh", "-c", FILES)
     for network in ("backend", "unused"):
         docker("network", "create", network)
     for name, command, flags in CONTAINERS:

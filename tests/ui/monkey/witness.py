@@ -19,6 +19,7 @@ from PySide6.QtCore import QModelIndex
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLabel, QLineEdit, QPlainTextEdit, QWidget
 
 from desktop.client.engine import ApiError, ConnectionFailed
+from desktop.ui.cost.model import MEASURED
 from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from tests.support.engine import NativeEngine
@@ -137,6 +138,8 @@ class Deletions:
         key, name = str(actor["ID"]), str((actor.get("Attributes") or {}).get("name", ""))
         at_s = float(str(event["timeNano"])) / 1e9
         if (kind, action) == ("container", "create"):
+            if MEASURED in (actor.get("Attributes") or {}):
+                self.by_themselves.add(key)
             self._look(key)
         elif (kind, action) == ("image", "untag"):
             self._untagged.setdefault(key, []).append(name)
