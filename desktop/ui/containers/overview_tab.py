@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 from desktop.ui.containers.looking import Inspected, Looker
 from desktop.ui.containers.same_command import same_command
 from desktop.ui.containers.tab import ContainerTab
-from desktop.ui.feed.container import Container
+from desktop.ui.feed.container import Container, restart_words
 from desktop.ui.kit.buttons import Switch
 from desktop.ui.kit.cards import Card, CardTitle, FactsCard
 from desktop.ui.kit.command_text import in_lines, one_line
@@ -126,7 +126,7 @@ class OverviewTab(ContainerTab):
                 f"{int(host.get('NanoCpus') or 0) / 1e9:g}" if host.get("NanoCpus") else tr("no limit"),
                 False,
             ),
-            (tr("Restart"), container.restart_policy or "no", False),
+            (tr("Restart"), restart_words(container.restart_policy), False),
         ]
         self._what.tell(what)
         networks = (data.get("NetworkSettings") or {}).get("Networks") or {}

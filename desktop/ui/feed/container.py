@@ -16,6 +16,7 @@ LOOP_RESTARTS = 3  # so many restarts, with less than
 LOOP_QUIET_S = 10.0  # seconds of running since the last one, are a crash loop
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+RESTARTS = ("no", "unless-stopped", "on-failure", "always")  # restart policies, as the API names them
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")  # the name of a volume that nobody named
 
 
@@ -46,6 +47,17 @@ class Attachment:
     network: str
     network_id: str = ""
     address: str = ""
+
+
+def restart_words(policy: str) -> str:
+    """What the restart policy `policy` is called in the window; one that is not in `RESTARTS` keeps its name."""
+    return {
+        "": tr("No"),
+        "no": tr("No"),
+        "unless-stopped": tr("Unless I stop it"),
+        "on-failure": tr("When it fails"),
+        "always": tr("Always"),
+    }.get(policy, policy)
 
 
 def attachments(networks: Mapping[str, Any]) -> tuple[Attachment, ...]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from desktop.ui.feed.container import restart_words
 from desktop.ui.kit.secrets import is_secret
 from desktop.ui.kit.words import tr
 from desktop.ui.run.options import MountWish, PortWish, RunWish
@@ -84,7 +85,7 @@ def differences(before: RunWish, after: RunWish) -> list[str]:
         (tr("Command"), before.command or tr("the image's"), after.command or tr("the image's")),
         (tr("Memory"), _limit(before.memory, tr("MB")), _limit(after.memory, tr("MB"))),
         (tr("CPUs"), _limit(before.cpus), _limit(after.cpus)),
-        (tr("Restart"), before.restart, after.restart),
+        (tr("Restart"), restart_words(before.restart), restart_words(after.restart)),
     ):
         if old != new:
             lines.append(tr("{title}: {old} becomes {new}", title=title, old=old, new=new))

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.ui.feed.container import RESTARTS, restart_words
 from desktop.ui.kit.buttons import Button, Link
 from desktop.ui.kit.completer import Completer
 from desktop.ui.kit.fields import Field
@@ -28,7 +29,6 @@ from desktop.ui.kit.words import tr
 from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish
 
 PROTOCOLS = ("tcp", "udp", "sctp")
-RESTARTS = ("no", "unless-stopped", "on-failure", "always")
 
 
 class Choice(QComboBox):
@@ -140,7 +140,7 @@ class RunForm(QScrollArea):
         self.cpus.setAccessibleName(tr("CPUs"))
         self.restart = Choice(theme, icons)
         self.restart.setAccessibleName(tr("Restart"))
-        self.restart.addItems([tr("No"), tr("Unless I stop it"), tr("When it fails"), tr("Always")])
+        self.restart.addItems([restart_words(policy) for policy in RESTARTS])
         self.ports = FieldRows(theme, icons, self._on_changed)
         self.environment = FieldRows(theme, icons, self._on_changed)
         self.mounts = FieldRows(theme, icons, self._on_changed)

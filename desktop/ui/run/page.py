@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPlainTextEdit, QScrollA
 from desktop.client.run import StepState
 from desktop.ui.containers.log_lines import LogReader
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.container import Container
+from desktop.ui.feed.container import Container, restart_words
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Link
 from desktop.ui.kit.cards import Card, CardTitle, FactsCard
@@ -260,7 +260,7 @@ class RunPage(Page):
         facts.append((tr("Command"), wish.command or tr("the image's default"), bool(wish.command)))
         facts.append((tr("Memory"), tr("{n} MB at most", n=wish.memory) if wish.memory else tr("no limit"), False))
         if wish.restart != "no":
-            facts.append((tr("Restart"), wish.restart, False))
+            facts.append((tr("Restart"), restart_words(wish.restart), False))
         if wish.remove:
             facts.append((tr("At its end"), tr("it is deleted"), False))
         self._will_be.tell(facts)
