@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QAbstractItemModel, QModelIndex
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -114,6 +114,42 @@ def test_projects_come_first_and_say_how_many_run(qtbot: QtBot) -> None:
     assert group.words == "1 of 2 running"
     rows.choose("web", Segment.ALL)
     assert [str(i.data()) for i in indexes(rows)] == ["shop", "web"]
+
+
+@pytest.mark.parametrize("order", list(Qt.SortOrder), ids=lambda order: order.name)
+@pytest.mark.parametrize("column", list(Column), ids=lambda column: column.name)
+def test_what_comes_later_is_placed_as_a_sort_places_it(qtbot: QtBot, column: Column, order: Qt.SortOrder) -> None:
+    shown = {
+        name: container(name, project, image=image, started_s=float(started))
+        for name, project, image, started in (
+            ("a", "", "redis7", 5), ("7", "", "redis", 3), ("web", "shop", "redis", 4), ("db", "shop", "pg", 9),
+            ("b", "zoo", "pg", 1), ("c10", "", "pg:2", 2), ("c9", "", "pg:10", 2),
+        )
+    }  # fmt: skip
+    whole, grown = ContainerModel(), ContainerModel()
+    sorted_at_once, placed = ContainerFilter(whole), ContainerFilter(grown)
+    placed.sort(column, order)
+    whole.load(shown.values())
+    for each in shown.values():
+        grown.put([each])
+    for model in (whole, grown):
+        model.set_usage(
+            {
+                each.id: Usage(cpu_percent=float(number % 3), memory_bytes=number % 2, memory_limit=0)
+                for number, each in enumerate(shown.values())
+            }
+        )
+    sorted_at_once.sort(column, order)
+    assert [str(i.data()) for i in indexes(placed)] == [str(i.data()) for i in indexes(sorted_at_once)]
+
+
+def test_a_sort_by_image_keeps_equal_images_together(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    rows = ContainerFilter(model)
+    images = {"a": "redis7", "7": "redis", "z": "redis"}
+    model.load([container(name, image=image) for name, image in images.items()])
+    rows.sort(Column.IMAGE)
+    assert [str(i.data()) for i in indexes(rows)] == ["7", "z", "a"]
 
 
 def test_what_was_asked_is_shown_until_the_answer(qtbot: QtBot) -> None:

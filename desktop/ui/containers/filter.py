@@ -94,14 +94,9 @@ class ContainerFilter(QSortFilterProxyModel):
 
     def _ranked(self, column: Column, *, is_ascending: bool) -> dict[int, list[int]]:
         """The rank of each node by its index's internal id and row: a sort compares each node with many others."""
-        projects_first = column not in BY_AMOUNT
-
-        def key(node: Group | Row) -> tuple[bool, tuple[float, Name]]:
-            return projects_first and isinstance(node, Group) != is_ascending, self._key(node, column)
-
         ranks = {}
         for serial, nodes in self._source.siblings():
-            keys = [key(node) for node in nodes]
+            keys = [_place(node, column, is_ascending=is_ascending) for node in nodes]
             by_key = {one: rank for rank, one in enumerate(sorted(set(keys)))}
             ranks[serial] = [by_key[one] for one in keys]
         return ranks
@@ -113,32 +108,8 @@ class ContainerFilter(QSortFilterProxyModel):
         one, other = self._source.node(left), self._source.node(right)
         if one is None or other is None:
             return False
-        column = Column(left.column())
-        if isinstance(one, Group) != isinstance(other, Group) and column not in BY_AMOUNT:
-            # projects stay on top in both sort orders
-            return isinstance(one, Group) == (self.sortOrder() == Qt.SortOrder.AscendingOrder)
-        return self._key(one, column) < self._key(other, column)
-
-    @staticmethod
-    def _key(node: Group | Row, column: Column) -> tuple[float, Name]:
-        name = natural(node.project if isinstance(node, Group) else node.container.title)
-        if isinstance(node, Group):
-            number = {Column.CPU: node.cpu_percent or 0.0, Column.MEMORY: node.memory_bytes or 0.0}.get(column, 0.0)
-            return number, name
-        container, look = node.container, node.latest
-        match column:
-            case Column.CPU:
-                return (look.cpu_percent if look else -1.0), name
-            case Column.MEMORY:
-                return (float(look.memory_bytes) if look else -1.0), name
-            case Column.SINCE:
-                return -(container.started_s or container.created_s), name
-            case Column.PORTS:
-                return float(container.ports[0].host_port if container.ports else 1 << 17), name
-            case Column.IMAGE:
-                return 0.0, natural(container.image) + name
-            case _:
-                return 0.0, name
+        column, is_ascending = Column(left.column()), self.sortOrder() == Qt.SortOrder.AscendingOrder
+        return _place(one, column, is_ascending=is_ascending) < _place(other, column, is_ascending=is_ascending)
 
     def key_of(self, index: Index) -> str:
         """The id of the container at `index`; empty for a project."""
@@ -147,3 +118,31 @@ class ContainerFilter(QSortFilterProxyModel):
 
     def node(self, index: Index) -> Group | Row | None:
         return self._source.node(self.mapToSource(index))
+
+
+def _place(node: Group | Row, column: Column, *, is_ascending: bool) -> tuple[bool, float, Name, Name]:
+    """The sort key of a node. A descending sort turns the order of the keys around, and projects stay on top in it."""
+    is_high = column not in BY_AMOUNT and isinstance(node, Group) != is_ascending
+    return (is_high, *_said(node, column))
+
+
+def _said(node: Group | Row, column: Column) -> tuple[float, Name, Name]:
+    """The column's figure or text of the node, and its name, by which equal ones sort."""
+    name = natural(node.project if isinstance(node, Group) else node.container.title)
+    if isinstance(node, Group):
+        number = {Column.CPU: node.cpu_percent or 0.0, Column.MEMORY: node.memory_bytes or 0.0}.get(column, 0.0)
+        return number, (), name
+    container, look = node.container, node.latest
+    match column:
+        case Column.CPU:
+            return (look.cpu_percent if look else -1.0), (), name
+        case Column.MEMORY:
+            return (float(look.memory_bytes) if look else -1.0), (), name
+        case Column.SINCE:
+            return -(container.started_s or container.created_s), (), name
+        case Column.PORTS:
+            return float(container.ports[0].host_port if container.ports else 1 << 17), (), name
+        case Column.IMAGE:
+            return 0.0, natural(container.image), name
+        case _:
+            return 0.0, (), name
