@@ -6,12 +6,12 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel
 from pytestqt.qtbot import QtBot
 
-from desktop.settings.table import SETTINGS
+from desktop.settings.table import SETTINGS, Value
 from desktop.ui.kit.slider import Slider
 from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.settings.rows import Row
 from tests.ui.finding import button, field
-from tests.ui.hands import LIMIT_MS, Hands
+from tests.ui.hands import CONTROL, LIMIT_MS, Hands
 
 
 class SettingsPage:
@@ -47,6 +47,22 @@ class SettingsPage:
         self._hands.fill(line, text)
         self._hands.key(line, Qt.Key.Key_Return)
 
+    def select(self, name: str) -> None:
+        """Click into the setting's field and select its text."""
+        row = self._row(name)
+        line = field(row, row.title)
+        self._hands.click(line)
+        self._hands.key(line, Qt.Key.Key_A, CONTROL)
+
+    def type_over(self, name: str, text: str) -> None:
+        """Type into the setting's field as it is, and press Enter; the field then has this text alone."""
+        row = self._row(name)
+        line = field(row, row.title)
+        assert line.hasFocus()
+        self._hands.type(text)
+        assert line.text() == text
+        self._hands.key(line, Qt.Key.Key_Return)
+
     def text(self, name: str) -> str:
         row = self._row(name)
         return field(row, row.title).text()
@@ -73,6 +89,10 @@ class SettingsPage:
         self._hands.fill(field(row, "Add the path of a folder"), path)
         self._hands.click(button(row, "Add"))
 
+    def begin_folder(self, path: str) -> None:
+        """Type the beginning of a folder's path, and do not add it yet."""
+        self._hands.fill(field(self._row("folders.shared"), "Add the path of a folder"), path)
+
     @property
     def new_folder(self) -> str:
         """The text of the field for one more folder."""
@@ -94,6 +114,15 @@ class SettingsPage:
     def wait_until_shown(self, name: str, text: str) -> None:
         """Wait until the setting's field has that text."""
         self._qtbot.waitUntil(lambda: self.text(name) == text, timeout=LIMIT_MS)
+
+    def wait_until_read_as(self, name: str, value: Value) -> None:
+        """Wait until the page has read and shown that value, whichever group is in sight."""
+
+        def has_read() -> bool:
+            entry = self._page.rows[name].entry
+            return entry is not None and entry.value == value
+
+        self._qtbot.waitUntil(has_read, timeout=LIMIT_MS)
 
     def wait_until_says(self, name: str, text: str) -> None:
         """Wait until the setting's card has that label."""

@@ -195,6 +195,39 @@ def test_folders_are_added_and_removed(vm_page: SettingsPage, config: Config, tm
     config.wait_until("folders.shared", f"{tmp_path},/no/such")
 
 
+def test_a_reading_leaves_the_folder_that_is_being_typed(vm_page: SettingsPage, config: Config, tmp_path: Path) -> None:
+    vm_page.begin_folder(str(Path.home()))  # which is shared already: the path of a folder in it is being typed
+    config.cove("set", "vm.cpus", "1")
+    vm_page.wait_until_read_as("vm.cpus", 1)
+    assert vm_page.new_folder == str(Path.home())
+
+
+def test_a_reading_leaves_what_is_selected_to_be_typed_over(
+    vm_page: SettingsPage, vm_view: SettingsView, config: Config, qtbot: QtBot
+) -> None:
+    vm_page.type("proxies.https", "proxy.example:3128")
+    config.wait_until("proxies.https", "proxy.example:3128")
+    vm_page.wait_until_read_as("proxies.https", "proxy.example:3128")
+    vm_page.select("proxies.https")
+    config.cove("set", "vm.cpus", "1")
+    vm_page.wait_until_read_as("vm.cpus", 1)
+    vm_page.type_over("proxies.https", "other.example:1")
+    config.wait_until("proxies.https", "other.example:1")
+    vm_page.wait_until_read_as("proxies.https", "other.example:1")
+    vm_page.select("proxies.https")
+    config.cove("set", "proxies.https", "third.example:2")
+    vm_page.wait_until_shown("proxies.https", "third.example:2")
+    vm_page.type_over("proxies.https", "fourth.example:3")
+    config.wait_until("proxies.https", "fourth.example:3")
+
+
+def test_a_number_that_counts_already_is_shown_as_it_is_kept(vm_page: SettingsPage, config: Config) -> None:
+    vm_page.type("vm.save_after_minutes", "7")
+    config.wait_until("vm.save_after_minutes", "7")
+    vm_page.type("vm.save_after_minutes", "07")
+    vm_page.wait_until_shown("vm.save_after_minutes", "7")
+
+
 def test_a_refused_folder_stays_in_the_field(vm_page: SettingsPage, config: Config, tmp_path: Path) -> None:
     vm_page.add_folder("relative")
     vm_page.wait_until_refused("folders.shared", "The absolute path of a folder below / is meant, not relative.")

@@ -48,7 +48,8 @@ class Reading:
 class SettingsFeed(QObject):
     """`reading` is None before the first one, and while the settings cannot be read.
 
-    Signals: changed(Reading) after each reading that differs from the one before; failed(why).
+    Signals: changed(Reading) after each reading that differs from the one before, and after each change that was asked
+    for here, be it without effect; failed(why).
     """
 
     changed = Signal(object)
@@ -64,6 +65,7 @@ class SettingsFeed(QObject):
         self._watcher.fileChanged.connect(self._on_file)
         self._reads = Latest(workers)
         self._changes = 0  # that are under way
+        self._is_awaited = False  # a change was asked for here, and no reading has been told since
         self.reading: Reading | None = None
 
     def read(self) -> None:
@@ -98,6 +100,7 @@ class SettingsFeed(QObject):
 
         self._asked.append((change, refused))
         self._changes += 1
+        self._is_awaited = True
         self._workers.run(job, told)
 
     def close(self) -> None:
@@ -110,8 +113,8 @@ class SettingsFeed(QObject):
     def _on_read(self, reading: Reading) -> None:
         """While a change of this window is under way, what was read may be older than it."""
         self._watch()
-        if reading != self.reading and not self._changes:
-            self.reading = reading
+        if (self._is_awaited or reading != self.reading) and not self._changes:
+            self.reading, self._is_awaited = reading, False
             self.changed.emit(reading)
 
     def _on_failed(self, error: Exception) -> None:
@@ -119,10 +122,12 @@ class SettingsFeed(QObject):
         self.failed.emit(str(error))
 
     def _watch(self) -> None:
-        """The file is replaced at each change, so its folder is watched, too."""
+        """The file is replaced at each change, so its folder is watched, too; before the first setting there may be
+        none, and the folder that it will be made in is watched."""
         if self._watcher is None:
             return
-        wanted = {str(path) for path in (self._store.file.parent, self._store.file) if path.exists()}
+        file = self._store.file
+        wanted = {str(next(folder for folder in file.parents if folder.exists())), *([str(file)] * file.exists())}
         if missing := wanted - {*self._watcher.files(), *self._watcher.directories()}:
             self._watcher.addPaths(sorted(missing))
 

@@ -39,7 +39,7 @@ class Row(Card):
         super().__init__(theme, parent=parent)
         self.name, self.setting = name, SETTINGS[name]
         self._icons = icons
-        self._entry: Entry | None = None
+        self.entry: Entry | None = None  # as it was told last
         self.title = tr(self.setting.title)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(17, 12, 16, 13)
@@ -87,7 +87,7 @@ class Row(Card):
 
     def tell(self, entry: Entry) -> None:
         self.show_value(entry)
-        before, self._entry = self._entry, entry
+        before, self.entry = self.entry, entry
         has_own = entry.kept is not None and entry.kept != entry.default
         self.reset.setVisible(has_own and (entry.default is not None or bool(entry.fault)))
         if entry != before:  # else what was refused stays refused, though something else has changed
@@ -95,7 +95,7 @@ class Row(Card):
 
     def forget_refusal(self) -> None:
         """Say only what is wrong with the value in the file."""
-        if (entry := self._entry) is not None and entry.fault:
+        if (entry := self.entry) is not None and entry.fault:
             self.refuse(tr("The file has {value}: {why}", value=entry.kept, why=entry.fault))
         else:
             self.refuse("")
@@ -119,11 +119,14 @@ class _Typed(Field):
         self.editingFinished.connect(self._on_finished)
 
     def show_text(self, text: str) -> None:
-        """Show what counts, unless the user is typing something else."""
+        """Show what counts, unless the user is typing something else. What was selected to be typed over stays so."""
         known = self._is if self._told is None else self._told
-        if self.text() == known or not self.hasFocus():
+        if self.text() != text and (self.text().strip() == known or not self.hasFocus()):
+            is_selected = self.hasFocus() and self.selectedText() == self.text()
             self.setText(text)
             self.setCursorPosition(0)
+            if is_selected:
+                self.selectAll()
         self._is, self._told = text, None
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -286,6 +289,7 @@ class FoldersRow(Row):
     def build(self, theme: Theme) -> None:
         self._theme_of_lines = theme
         self._folders: list[str] = []  # with what was asked for and is not told yet
+        self._added = ""  # the field's text, until it is told as shared
         self._shown: list[str] = []
         self._lines: list[QWidget] = []
         self._list = QVBoxLayout()
@@ -310,8 +314,10 @@ class FoldersRow(Row):
         value = entry.value
         folders = value if isinstance(value, list) else []
         self._folders = list(folders)
-        if self.field.text().strip() in folders:
-            self.field.clear()
+        if self._added in folders:
+            if self.field.text().strip() == self._added:  # else the user is typing the next one
+                self.field.clear()
+            self._added = ""
         if folders == self._shown and self._lines:
             return
         self._shown = list(folders)
@@ -343,6 +349,7 @@ class FoldersRow(Row):
 
     def _on_typed(self) -> None:
         if text := self.field.text().strip():
+            self._added = text
             self._add(text)
 
     def _add(self, folder: str) -> None:
