@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QEvent
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
+from desktop.ui.kit.pagestack import PageStack
 from desktop.ui.kit.theme import Theme
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -45,3 +47,42 @@ def test_a_widget_is_styled_as_often_however_deep_it_lies(theme: Theme, qtbot: Q
     before = deep.font().pixelSize()
     theme.set_zoom(2)
     assert deep.font().pixelSize() == before + 2
+
+
+class _Page(QWidget):
+    """One widget of each kind that the style sheet has rules for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("page")
+        self.label = QLabel("text")
+        self.label.setProperty("tone", "text2")
+        layout = QVBoxLayout(self)
+        for widget in (self.label, QLineEdit("field"), QComboBox(), QPlainTextEdit("lines")):
+            layout.addWidget(widget)
+
+    def picture(self) -> QImage:
+        return self.grab().toImage()
+
+
+def test_a_hidden_page_has_the_new_look_when_it_is_shown(theme: Theme, qtbot: QtBot) -> None:
+    stack = PageStack(theme)
+    qtbot.addWidget(stack)
+    stack.resize(500, 400)
+    first, second = _Page(), _Page()
+    stack.addWidget(first)
+    stack.addWidget(second)
+    stack.show()
+    stack.setCurrentWidget(second)
+    stack.setCurrentWidget(first)
+    before = first.picture()
+    theme.set_scheme("dark")
+    theme.set_zoom(2)
+    theme.set_zoom(1)
+    after = first.picture()
+    stack.setCurrentWidget(second)
+    assert second.picture() == after != before
+    second.label.setProperty("tone", "")
+    second.label.style().unpolish(second.label)
+    second.label.style().polish(second.label)
+    assert second.label.palette().windowText().color() == theme.colour("text")

@@ -88,8 +88,12 @@ def _mono_family() -> str:
 
 
 class Theme(QObject):
-    """Colours and fonts by name. `scheme` None follows the desktop's own choice of light or dark, and its changes."""
+    """Colours and fonts by name. `scheme` None follows the desktop's own choice of light or dark, and its changes.
 
+    Signals: changing(), changed(): before and after the application's style sheet is another one.
+    """
+
+    changing = Signal()
     changed = Signal()
 
     def __init__(self, scheme: Scheme | None = None, zoom: int = 0) -> None:
@@ -131,6 +135,7 @@ class Theme(QObject):
         self._choose_tokens()
         app = QApplication.instance()
         if isinstance(app, QApplication):
+            self.changing.emit()
             self.apply(app)
         self.changed.emit()
 

@@ -7,12 +7,13 @@ from functools import partial
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QMouseEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.ui.kit.dialogs import Scrim
 from desktop.ui.kit.glyphs import mark_icon
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.page import Page, Place
+from desktop.ui.kit.pagestack import PageStack
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.toasts import Toasts
 from desktop.ui.shell.bars import StatusBar, TopBar
@@ -52,7 +53,7 @@ class Window(QWidget):
         self.setObjectName("window")
         self.sidebar = Sidebar(theme, icons, in_sidebar())
         self.top = TopBar(theme, icons)
-        self.stack = QStackedWidget()
+        self.stack = PageStack(theme)
         self.status = StatusBar(theme, icons)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
