@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL
 
@@ -89,6 +90,64 @@ def test_a_container_whose_name_is_taken_comes_back_under_another_one(
     page.wait_until_says("un-c", "Stopped")
     assert ids(engine)["un-c"] == container
     engine.docker("rm", "un-c")
+
+
+@pytest.mark.usefixtures("empty_bin")
+def test_of_several_those_that_can_come_back_do_and_the_others_are_named(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    wanted = ("un-a", "un-b", "un-c", "un-d")
+    for name in wanted:
+        named(name, "sh", "-c", WRITE)
+    engine.docker("rm", "-f", "un-a")
+    named("un-a", "sh", "-c", WRITE, flags=("--network", "container:un-b"))  # so it needs un-b, which comes later
+    window = open_window(engine)
+    page = window.containers
+    for name in wanted:
+        page.wait_until_says(name, "running")
+    page.filter("un-")
+    page.check(*wanted)
+    page.press_on("un-a", Qt.Key.Key_Delete)
+    window.press("Delete 4 containers")
+    window.wait_until_told("4 were deleted")
+    engine.cove("bin", "rm", "un-c")
+    named("un-d", "true")
+    window.key(Qt.Key.Key_Z, CONTROL)
+    window.wait_until_told("un-a, un-b: back again")
+    window.wait_until_told("2 were not brought back")
+    assert "4 were deleted" not in window.toasts(), "its Undo is done"
+    facts = " ".join(window.message_facts())
+    assert "un-c: It is no longer in the bin" in facts
+    assert "un-d: There is a container un-d now" in facts
+    page.wait_until_says("un-a", "Stopped")
+    assert ids(engine).keys() == {"un-a", "un-b", "un-d"}
+
+
+def test_an_undo_that_the_engine_does_not_answer_is_tried_again(
+    open_window: OpenWindow, own_engine: NativeEngine
+) -> None:
+    for name in ("un-a", "un-b"):
+        own_engine.docker("run", "-d", "--name", name, "busybox", "sh", "-c", WRITE)
+    window = open_window(own_engine)
+    page = window.containers
+    for name in ("un-a", "un-b"):
+        page.wait_until_says(name, "running")
+    page.filter("un-")
+    page.check("un-a", "un-b")
+    page.press_on("un-a", Qt.Key.Key_Delete)
+    window.press("Delete 2 containers")
+    window.wait_until_told("2 were deleted")
+    assert own_engine.process is not None
+    own_engine.process.terminate()
+    own_engine.process.wait(HANG_S)
+    window.wait_until_lost()
+    window.key(Qt.Key.Key_Z, CONTROL)
+    window.wait_until_told("2 were not brought back")
+    own_engine.start()
+    window.wait_until_connected()
+    window.press_in_message("Try again")
+    window.wait_until_told("un-a, un-b: back again")
+    assert ids(own_engine).keys() == {"un-a", "un-b"}
 
 
 @pytest.mark.usefixtures("empty_bin")

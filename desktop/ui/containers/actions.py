@@ -102,7 +102,8 @@ class ContainerActions:
             again = (tr("Try again"), lambda: self.ask(verb, [container]))
             self._toasts.tell(title, str(error), State.PROBLEM, [again])
 
-        self._session.act(verb, container, done, failed, force=force, volumes=volumes)
+        can_undo = deletion is not None and deletion.can_undo
+        self._session.act(verb, container, done, failed, force=force, volumes=volumes, restorable=can_undo)
 
     def _ask_kill(self, containers: Sequence[Container]) -> None:
         """Ask before what cannot be undone: the program gets no time for its own end."""

@@ -441,8 +441,10 @@ class EngineSession(QObject):
         *,
         force: bool = False,
         volumes: bool = False,
+        restorable: bool = False,
     ) -> None:
-        """`start`, `stop`, `restart`, `pause`, `resume`, `kill` or `delete`, then update its row, then call `done`."""
+        """`start`, `stop`, `restart`, `pause`, `resume`, `kill` or `delete`, then update its row, then call `done`.
+        `restorable`: it is deleted into the bin."""
         client, container_id = self.client, container.id
         calls: Mapping[str, Callable[[], None]] = {
             "start": lambda: client.start(container_id),
@@ -451,7 +453,7 @@ class EngineSession(QObject):
             "pause": lambda: client.pause(container_id),
             "resume": lambda: client.unpause(container_id),
             "kill": lambda: client.kill(container_id),
-            "delete": lambda: self._remove(container_id, force=force, volumes=volumes),
+            "delete": lambda: self._remove(container_id, force=force, volumes=volumes, restorable=restorable),
         }
 
         def job() -> Container | None:
@@ -472,9 +474,9 @@ class EngineSession(QObject):
 
         self.workers.run(job, answered, failed)
 
-    def _remove(self, container_id: str, *, force: bool, volumes: bool) -> None:
-        """Into the bin, where there is one. In a worker."""
-        if self.bin.is_there:
+    def _remove(self, container_id: str, *, force: bool, volumes: bool, restorable: bool) -> None:
+        """In a worker."""
+        if restorable:
             bin.remove_container(self.client, container_id, force=force, volumes=volumes)
         else:
             self.client.remove(container_id, force=force, volumes=volumes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import QEvent, QObject, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QPainter, QPaintEvent, QPen
@@ -134,6 +134,12 @@ class Toasts(QObject):
     ) -> None:
         """Show a message made of these."""
         self.show(Message(title, fact, state, tuple(actions)))
+
+    def withdraw(self, message: Message) -> None:
+        """Hide a message that is out of date, and offer its actions no more."""
+        for toast in [toast for toast in self._shown if toast.message is message]:
+            self._close(toast)
+        self.messages = [replace(each, actions=()) if each is message else each for each in self.messages]
 
     def show(self, message: Message) -> None:
         self.messages = [*self.messages[-99:], message]

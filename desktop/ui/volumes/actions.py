@@ -111,7 +111,7 @@ class VolumeActions:
 
     def _delete(self, names: Sequence[str]) -> None:
         client, toasts = self._session.client, self._desk.toasts
-        deletion, can_undo = self._undo.begin(len(names)), self._undo.can
+        deletion = self._undo.begin(len(names))
         for name in names:
 
             def failed(error: Exception, name: str = name) -> None:
@@ -122,7 +122,7 @@ class VolumeActions:
                 deletion.over(Gone(name, name))
 
             def job(name: str = name) -> None:
-                (bin.remove_volume if can_undo else EngineClient.volume_remove)(client, name)
+                (bin.remove_volume if deletion.can_undo else EngineClient.volume_remove)(client, name)
 
             self._session.workers.run(job, done, failed)
 

@@ -1376,6 +1376,10 @@
             <translation>Es ist keine Datei mehr.</translation>
         </message>
         <message>
+            <source>It is no longer in the bin: it was brought back already, or deleted for good.</source>
+            <translation>Es ist nicht mehr im Papierkorb: Es wurde schon zurückgeholt oder endgültig gelöscht.</translation>
+        </message>
+        <message>
             <source>It is not a program, or lacks the permission (exit status 126). {left}</source>
             <translation>Es ist kein Programm, oder ihm fehlt die Berechtigung (Exit-Status 126). {left}</translation>
         </message>
@@ -4599,6 +4603,14 @@
                 <numerusform>{n} anonyme Volumes</numerusform>
             </translation>
         </message>
+        <message numerus="yes">
+            <source>{n} are back again</source>
+            <comment>counted</comment>
+            <translation>
+                <numerusform>{n} ist wieder da</numerusform>
+                <numerusform>{n} sind wieder da</numerusform>
+            </translation>
+        </message>
         <message>
             <source>{n} build</source>
             <translation>{n} Build</translation>
@@ -4750,6 +4762,10 @@
                 <numerusform>{n} Image</numerusform>
                 <numerusform>{n} Images</numerusform>
             </translation>
+        </message>
+        <message>
+            <source>{n} is back again</source>
+            <translation>{n} ist wieder da</translation>
         </message>
         <message>
             <source>{n} layer</source>
@@ -5048,6 +5064,10 @@
             <translation>{n} wurde gelöscht</translation>
         </message>
         <message>
+            <source>{n} was not brought back</source>
+            <translation>{n} wurde nicht zurückgeholt</translation>
+        </message>
+        <message>
             <source>{n} week</source>
             <translation>{n} Woche</translation>
         </message>
@@ -5065,6 +5085,14 @@
             <translation>
                 <numerusform>{n} wurde gelöscht</numerusform>
                 <numerusform>{n} wurden gelöscht</numerusform>
+            </translation>
+        </message>
+        <message numerus="yes">
+            <source>{n} were not brought back</source>
+            <comment>counted</comment>
+            <translation>
+                <numerusform>{n} wurde nicht zurückgeholt</numerusform>
+                <numerusform>{n} wurden nicht zurückgeholt</numerusform>
             </translation>
         </message>
         <message>
