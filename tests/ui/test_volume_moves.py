@@ -88,8 +88,21 @@ def test_a_volume_is_exported_and_imported_under_another_name(
     page.press_button("Import")
     window.choose_file(file)
     window.press("Import")
+    window.wait_until_asked()
     assert "Import into volume mv-in, which exists?" in window.dialog_words()
     window.press("Keep it")
+    late = tmp_path / "mv-copy.tar"
+    file.rename(late)
+    page.press_button("Import")
+    window.choose_file(late)
+    engine.docker("volume", "create", "mv-copy")  # which the window's list does not have yet
+    window.press("Import")
+    window.wait_until_asked()
+    assert "Import into volume mv-copy, which exists?" in window.dialog_words()
+    window.press("Import into mv-copy")
+    window.wait_until_told("Volume mv-copy was imported")
+    assert content(engine, "mv-copy") == wanted
+    engine.docker("volume", "rm", "mv-copy")
     broken = tmp_path / "mv-late.tar"
     broken.write_bytes(b"?" * 2000)
     page.press_button("Import")

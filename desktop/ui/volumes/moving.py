@@ -14,7 +14,7 @@ from desktop.ui.kit.filedialogs import ask_source, ask_target
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.transfers import Transfer, save_stream
-from desktop.ui.kit.words import shortened, tr
+from desktop.ui.kit.words import sentence, shortened, tr
 from desktop.ui.volumes.model import Volume, wrong_name
 
 PIECE_BYTES = 1 << 18
@@ -73,11 +73,32 @@ class Moving:
         ).open()
 
     def _ask_into(self, path: Path, name: str) -> None:
-        """Import at once into a new volume; ask before that into one that exists."""
+        """Import at once into a new volume; ask before that into one that exists, as the engine says."""
+        desk, client = self._desk, self._session.client
+
+        def exists() -> bool:
+            try:
+                client.volume_inspect(name)
+            except ApiError as error:
+                if error.status == 404:
+                    return False
+                raise
+            return True
+
+        def failed(error: Exception) -> None:
+            title = tr("Volume {name} was not imported", name=shortened(name))
+            desk.toasts.tell(title, sentence(str(error)), State.PROBLEM)
+
+        def answered(is_taken: bool) -> None:
+            if is_taken:
+                self._ask_over(path, name)
+            else:
+                self._import(path, name, is_new=True)
+
+        self._session.workers.run(exists, answered, failed)
+
+    def _ask_over(self, path: Path, name: str) -> None:
         desk = self._desk
-        if all(volume.name != name for volume in self._known()):
-            self._import(path, name, is_new=True)
-            return
         Question(
             desk.theme,
             desk.icons,
