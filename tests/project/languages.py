@@ -46,7 +46,7 @@ def window_texts() -> dict[Text, str]:
     found: dict[Text, str] = {}
     for file in sorted((ROOT / "desktop").rglob("*.py")):
         place = str(file.relative_to(ROOT))
-        for text in _in_calls(ast.parse(file.read_text()), place):
+        for text in texts_in(file.read_text(), place):
             found.setdefault(text, place)
     tables = [
         *(doing.value for doing in Doing),
@@ -59,31 +59,58 @@ def window_texts() -> dict[Text, str]:
     return found
 
 
-def _in_calls(tree: ast.AST, place: str) -> Iterator[Text]:
-    named: dict[str, str] = {  # one, many = "…", "…" before a call
-        target.id: value.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target, value in _pairs(node)
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str)
-    }
+def texts_in(source: str, place: str) -> Iterator[Text]:
+    """The texts of all calls of `tr` and `counted`. Raises ValueError for one that cannot be known."""
+    tree = ast.parse(source)
+    named = _named(tree)
+    called: set[ast.expr] = set()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        if not isinstance(node, ast.Call) or (function := _translates(node.func)) is None:
             continue
-        if node.func.id == "tr":
-            texts = [(node.args[0], False)]
-        elif node.func.id == "counted":
-            texts = [(node.args[1], False), (node.args[2], True)]
-        else:
-            continue
-        for argument, is_plural in texts:
-            match argument:
-                case ast.Constant(value=str(words)):
-                    yield Text(words, is_plural)
-                case ast.Name(id=name) if name in named:
-                    yield Text(named[name], is_plural)
-                case _ if ast.unparse(argument) not in _IN_TABLES:
-                    raise ValueError(f"{place}:{node.lineno}: the text of this call is not known: {ast.unparse(node)}")
+        called.add(node.func)
+        numbers = {"tr": ((0, False),), "counted": ((1, False), (2, True))}[function]
+        for number, is_plural in numbers:
+            if number >= len(node.args) or any(isinstance(each, ast.Starred) for each in node.args[: number + 1]):
+                raise ValueError(f"{place}:{node.lineno}: the text of this call is not known: {ast.unparse(node)}")
+            for words in _texts_of(node.args[number], named, f"{place}:{node.lineno}"):
+                yield Text(words, is_plural)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and _translates(node) and node not in called:
+            raise ValueError(
+                f"{place}:{node.lineno}: the texts of {ast.unparse(node)} are not known unless it is called"
+            )
+
+
+def _translates(function: ast.expr) -> str | None:
+    """`tr` or `counted`, if that is what the expression names, by itself or in its module."""
+    match function:
+        case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(value=ast.Name(id="words"), attr=name):
+            return name if name in ("tr", "counted") else None
+    return None
+
+
+def _named(tree: ast.AST) -> dict[str, set[str]]:
+    """All texts that each name stands for in the file: two functions may use one name for two."""
+    named: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr):
+            for target, value in _pairs(node):
+                if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    named.setdefault(target.id, set()).add(value.value)
+    return named
+
+
+def _texts_of(argument: ast.expr, named: dict[str, set[str]], place: str) -> Iterator[str]:
+    match argument:
+        case ast.Constant(value=str(words)):
+            yield words
+        case ast.Name(id=name) if name in named:
+            yield from sorted(named[name])
+        case ast.IfExp(body=one, orelse=other):
+            yield from _texts_of(one, named, place)
+            yield from _texts_of(other, named, place)
+        case _ if ast.unparse(argument) not in _IN_TABLES:
+            raise ValueError(f"{place}: the text of this call is not known: {ast.unparse(argument)}")
 
 
 _IN_TABLES = {  # whose texts `window_texts` takes from the tables themselves
@@ -92,8 +119,8 @@ _IN_TABLES = {  # whose texts `window_texts` takes from the tables themselves
 }  # fmt: skip
 
 
-def _pairs(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
-    for target in node.targets:
+def _pairs(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             yield from zip(target.elts, node.value.elts, strict=False)
         else:

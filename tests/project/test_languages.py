@@ -11,7 +11,7 @@ from PySide6.QtCore import QTranslator
 from desktop.settings.table import LANGUAGES
 from desktop.ui.kit.language import SOURCE, chosen
 from desktop.ui.kit.words import COUNTED
-from tests.project.languages import CONTEXT, FOLDER, FORMS, read, window_texts
+from tests.project.languages import CONTEXT, FOLDER, FORMS, Text, read, texts_in, window_texts
 
 CATALOGUES = sorted(FOLDER.glob("*.ts"))
 _FIELD = re.compile(r"\{\w+\}")
@@ -19,6 +19,33 @@ _FIELD = re.compile(r"\{\w+\}")
 
 def test_each_language_of_the_setting_has_a_catalogue() -> None:
     assert {SOURCE, *(catalogue.stem for catalogue in CATALOGUES)} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ('f"{tr(\'in a format\')}"', {Text("in a format")}),
+        ('A = "a constant"\ntr(A)', {Text("a constant")}),
+        ('A: str = "a typed constant"\ntr(A)', {Text("a typed constant")}),
+        ('tr(words := "named at once") + tr(words)', None),
+        ('tr("one" if n else "other")', {Text("one"), Text("other")}),
+        ('words.tr("of the module")', {Text("of the module")}),
+        ('counted(n, "one", "many")', {Text("one"), Text("many", is_plural=True)}),
+        (
+            'def f():\n one, many = "1 a", "n a"\n counted(n, one, many)\n'
+            'def g():\n one, many = "1 b", "n b"\n counted(n, one, many)',
+            {Text("1 a"), Text("1 b"), Text("n a", is_plural=True), Text("n b", is_plural=True)},
+        ),
+        ("tr(unknown)", None), ("tr(f'{n} of it')", None), ("counted(n, *both)", None), ("map(tr, texts)", None),
+        ("counted(n, 'one')", None),
+    ],
+)  # fmt: skip
+def test_a_text_is_found_in_each_shape_of_a_call_or_the_call_is_refused(source: str, texts: set[Text] | None) -> None:
+    if texts is None:
+        with pytest.raises(ValueError, match=r"here\.py:1: the texts? of "):
+            list(texts_in(source, "here.py"))
+    else:
+        assert set(texts_in(source, "here.py")) == texts
 
 
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.stem)
