@@ -89,8 +89,43 @@ def test_traffic_is_counted_from_the_container_s_side(own_engine: NativeEngine) 
         own_engine.docker("rm", "-f", "one")
         own_engine.docker("run", "-d", "--name", "one", "--network", "host", "busybox:latest", "sleep", "1000")
         hosts = _one(client.usage(100, ["one"]))
-        assert (hosts["sent_bytes"], hosts["received_bytes"]) == (0, 0)
+        assert (hosts["sent_bytes"], hosts["received_bytes"], hosts["networks"]) == (0, 0, [])
         own_engine.docker("rm", "-f", "one")
+
+
+def test_traffic_is_told_by_network(own_engine: NativeEngine) -> None:
+    """Also of a network that the container joined or left while it runs."""
+    docker = own_engine.docker
+    ids = {name: docker("network", "create", name).stdout.strip() for name in ("front", "back")}
+    docker("run", "-d", "--name", "one", "--network", "front", "busybox:latest", "sleep", "1000")
+    with own_engine.client() as client:
+
+        def told() -> dict[str, tuple[int, int]]:
+            """By the network's name: bytes received and sent."""
+            sample = _one(client.usage(100, ["one"]))
+            found = {entry["network"]: entry for entry in sample["networks"]}
+            assert sum(entry["sent_bytes"] for entry in found.values()) == sample["sent_bytes"]
+            assert sum(entry["received_bytes"] for entry in found.values()) == sample["received_bytes"]
+            return {
+                name: (found[network]["received_bytes"], found[network]["sent_bytes"])
+                for name, network in ids.items()
+                if network in found
+            }
+
+        assert told().keys() == {"front"}
+        docker("network", "connect", "back", "one")
+        gateway = client.json_object("GET", "/networks/back")["IPAM"]["Config"][0]["Gateway"]
+        before = told()
+        assert before.keys() == {"front", "back"}
+        docker("exec", "one", "ping", "-c", "3", "-i", "0.1", "-s", "20000", gateway)
+        after = told()
+        assert after["back"][0] - before["back"][0] > 60_000
+        assert after["back"][1] - before["back"][1] > 60_000
+        assert after["front"][0] - before["front"][0] < 60_000
+        docker("network", "disconnect", "front", "one")
+        assert told().keys() == {"back"}
+    docker("rm", "-f", "one")
+    docker("network", "rm", *ids)
 
 
 def _one(stream: JsonStream) -> dict[str, Any]:

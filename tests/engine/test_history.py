@@ -20,7 +20,7 @@ SECOND_NS = 1_000_000_000
 
 
 def sample(at_ns: int, memory_bytes: int = 0, run: int = 1) -> Sample:
-    return Sample("0" * 64, "one", run, at_ns, at_ns // 10, memory_bytes, 1 << 30, 1, 2, 3, 4, 5)
+    return Sample("0" * 64, "one", run, at_ns, at_ns // 10, memory_bytes, 1 << 30, 1, 2, 3, 4, 5, ())
 
 
 def test_the_rings_keep_the_last_ten_minutes_and_the_last_day(tmp_path: Path) -> None:

@@ -24,6 +24,18 @@ from vmagent.runtime.cgroups import Cgroup, Usage
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
 
+class NetworkUsage(NamedTuple):
+    """The bytes of a container's interface on one network since the container's start."""
+
+    network_id: str
+    received_bytes: int
+    sent_bytes: int
+
+    def to_json(self) -> JsonObject:
+        """`NetworkUsage` of openapi.yaml."""
+        return {"network": self.network_id, "received_bytes": self.received_bytes, "sent_bytes": self.sent_bytes}
+
+
 class Sample(NamedTuple):
     """What a container has used until `at_ns`. Counters begin anew with each start, and so with each `run`."""
 
@@ -39,6 +51,7 @@ class Sample(NamedTuple):
     written_bytes: int
     received_bytes: int  # by its own interfaces that have an end on the host
     sent_bytes: int
+    networks: tuple[NetworkUsage, ...]  # the same by network
 
     def to_json(self) -> JsonObject:
         """`ContainerUsage` of openapi.yaml."""
@@ -55,6 +68,7 @@ class Sample(NamedTuple):
             "written_bytes": self.written_bytes,
             "received_bytes": self.received_bytes,
             "sent_bytes": self.sent_bytes,
+            "networks": [network.to_json() for network in self.networks],
         }
 
 
@@ -65,7 +79,7 @@ class Wanted(NamedTuple):
     name: str
     run: int
     cgroup_path: str
-    host_indexes: tuple[int, ...]  # of the host's ends of its interfaces
+    ends: tuple[tuple[int, str], ...]  # the host's ends of its interfaces: index, and the network's id
 
 
 class UsageReader:
@@ -77,18 +91,16 @@ class UsageReader:
     def wanted(self, containers: Iterable[Live]) -> list[Wanted]:
         """Those of `containers` that run or are paused."""
         return [
-            Wanted(
-                live.id, live.record.name, live.record.state.run, live.record.cgroup_path, self._host_indexes(live.id)
-            )
+            Wanted(live.id, live.record.name, live.record.state.run, live.record.cgroup_path, self._ends(live.id))
             for live in containers
             if live.record.state.running
         ]
 
-    def _host_indexes(self, container_id: str) -> tuple[int, ...]:
+    def _ends(self, container_id: str) -> tuple[tuple[int, str], ...]:
         sandbox = self._controller.sandbox(container_id)
         if sandbox is None:
             return ()
-        return tuple(endpoint.host_index for endpoint in sandbox.endpoints if endpoint.host_index)
+        return tuple((end.host_index, end.network_id) for end in sandbox.endpoints if end.host_index)
 
     def follow(self, refs: Sequence[str], interval_s: float) -> AsyncIterator[list[Sample]]:
         """Samples of the running ones of the containers `refs` (ID, unique prefix or name), or of all running ones
@@ -135,7 +147,7 @@ def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
     if not wanted:
         return
     traffic: dict[int, tuple[int, int]] = {}
-    if any(one.host_indexes for one in wanted):
+    if any(one.ends for one in wanted):
         with NetlinkSocket() as netlink:
             traffic = netlink.traffic()
     tree, memory = cgroup_tree(), total_memory()
@@ -144,7 +156,11 @@ def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
         if used is None:
             continue
         # What the host's end has sent is what the container has received.
-        ends = [traffic[index] for index in one.host_indexes if index in traffic]
+        networks = tuple(
+            NetworkUsage(network_id, received_bytes=traffic[index][1], sent_bytes=traffic[index][0])
+            for index, network_id in one.ends
+            if index in traffic
+        )
         yield Sample(
             container_id=one.container_id,
             name=one.name,
@@ -156,8 +172,9 @@ def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
             pids=used.pids,
             read_bytes=used.read_bytes,
             written_bytes=used.written_bytes,
-            received_bytes=sum(sent for _, sent in ends),
-            sent_bytes=sum(received for received, _ in ends),
+            received_bytes=sum(network.received_bytes for network in networks),
+            sent_bytes=sum(network.sent_bytes for network in networks),
+            networks=networks,
         )
 
 
