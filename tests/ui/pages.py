@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QPersistentModelIndex, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPersistentModelIndex, QPointF, QRect, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHelpEvent, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea, QToolTip
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
 from desktop.diagnose.report import Grade
 from desktop.ui.activity.page import ActivityPage as ActivityView
 from desktop.ui.bin.page import BinPage as BinView
-from desktop.ui.compose.graph import Node
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.cost.page import CostPage as CostView
 from desktop.ui.files.view import FilesView
 from desktop.ui.images.page import ImagesPage as ImagesView
+from desktop.ui.kit.diagram import Thing
 from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.shell.app import Cove
@@ -167,9 +168,9 @@ class ComposePage(TablePage):
 
     def graph(self) -> dict[str, tuple[int, str]]:
         """By service: where it stands from left to right, and what is said of it."""
-        nodes = self._compose.card.graph.canvas.findChildren(Node)
-        places = sorted({node.x() for node in nodes if node.isVisible()})
-        return {n.link.text(): (places.index(n.x()), n.link.accessibleName()) for n in nodes if n.isVisible()}
+        shown = [thing for thing in self._compose.card.graph.canvas.things.values() if thing.isVisible()]
+        places = sorted({thing.x() for thing in shown})
+        return {thing.text(): (places.index(thing.x()), thing.accessibleName()) for thing in shown}
 
     def click_service(self, name: str) -> None:
         self._hands.click(button(self._compose.card.graph, name))
@@ -287,6 +288,21 @@ class NetworksPage(TablePage):
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         super().__init__(cove, qtbot, made(cove, NetworksView))
         self._networks = made(cove, NetworksView)
+        self.map = NetworkMapPart(qtbot, self._networks)
+
+    def show_list(self) -> None:
+        self._hands.click(button(self._networks.way, "List"))
+
+    def show_map(self) -> None:
+        self._hands.click(button(self._networks.way, "Map"))
+
+    @property
+    def is_list(self) -> bool:
+        return self._networks.listing.isVisible()
+
+    def switch(self, name: str) -> None:
+        """Click a switch of the map: Volumes or Traffic."""
+        self._hands.click(button(self._networks, name))
 
     def join(self, container: str) -> None:
         """Connect… and a container of its menu, for the network that is shown."""
@@ -310,6 +326,83 @@ class NetworksPage(TablePage):
 
     def leave(self, container: str) -> None:
         self._hands.click(button(self._networks.card.members, f"Disconnect: {container}"))
+
+
+class NetworkMapPart:
+    """The map of the networks: things by what they say to a screen reader."""
+
+    def __init__(self, qtbot: QtBot, page: NetworksView) -> None:
+        self._qtbot, self._hands, self._view = qtbot, Hands(qtbot), page.map
+
+    def names(self) -> list[str]:
+        """What is on the map, in the order of Tab."""
+        return [thing.accessibleName() for thing in self._view.map.things.values() if thing.isVisible()]
+
+    def thing(self, begins: str) -> Thing:
+        """Wait for the thing whose name begins so, and scroll to it."""
+        self._qtbot.waitUntil(lambda: any(name.startswith(begins) for name in self.names()), timeout=LIMIT_MS)
+        things = self._view.map.things.values()
+        found = next(thing for thing in things if thing.accessibleName().startswith(begins))
+        self._view.view.ensureWidgetVisible(found)
+        return found
+
+    def wait_until_gone(self, begins: str) -> None:
+        self._qtbot.waitUntil(lambda: not any(name.startswith(begins) for name in self.names()), timeout=LIMIT_MS)
+
+    def click(self, begins: str) -> None:
+        self._hands.click(self.thing(begins))
+
+    def tip(self, begins: str) -> str:
+        """What is shown while the pointer rests on the thing."""
+        thing = self.thing(begins)
+        self._hands.move(thing)
+        at = thing.rect().center()
+        QApplication.sendEvent(thing, QHelpEvent(QEvent.Type.ToolTip, at, thing.mapToGlobal(at)))
+        return QToolTip.text()
+
+    def said_on_line(self, begins: str) -> tuple[str, str]:
+        """What stands on a container's line: sent and received."""
+        _, network_id, container_id = self.thing(begins).key.split()
+        return self._view.map.said_on(network_id, container_id)
+
+    def wait_until_line(self, begins: str, holds: Callable[[str, str], bool]) -> None:
+        """Wait until `holds(sent, received)` of what stands on a container's line."""
+        self._qtbot.waitUntil(lambda: holds(*self.said_on_line(begins)), timeout=LIMIT_MS)
+
+    def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self._hands.key(self._view.window(), key, modifiers)
+
+    def focus(self, begins: str) -> None:
+        self.thing(begins).setFocus(Qt.FocusReason.TabFocusReason)
+
+    @property
+    def focused(self) -> str:
+        focused = QApplication.focusWidget()
+        return "" if focused is None else focused.accessibleName()
+
+    @property
+    def scale(self) -> float:
+        return self._view.map.scale
+
+    def is_in_sight(self, begins: str) -> bool:
+        """Whether the thing is inside the visible part of the map."""
+        thing = next(t for t in self._view.map.things.values() if t.accessibleName().startswith(begins))
+        viewport = self._view.view.viewport()
+        return viewport.rect().contains(thing.mapTo(viewport, thing.rect().center()))
+
+    def count_paints(self) -> list[QRect]:
+        """Collect what is painted of the map from now on."""
+        painted: list[QRect] = []
+
+        class Watch(QObject):
+            def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+                if isinstance(event, QPaintEvent):
+                    painted.append(event.rect())
+                return False
+
+        watch = Watch(self._view.map)
+        self._view.map.installEventFilter(watch)
+        return painted
 
 
 class RunPage:

@@ -217,6 +217,8 @@ def test_names_of_images_volumes_and_networks_are_copied_and_an_image_is_run_by_
             ("networks", window.networks, "ui-copied"),
         ):
             window.go(name)
+            if page is window.networks:
+                window.networks.show_list()
             page.wait_until_shown(thing)
             page.menu_on(thing)
             page.choose_in_menu("Copy name")

@@ -194,6 +194,7 @@ def test_a_network_is_created_joined_left_and_deleted(
     window = open_window(engine)
     page = window.networks
     window.go("networks")
+    page.show_list()
     page.press_button("Create network")
     window.answer("Name", "ui-net", "Create", {"Subnet, e.g. 172.30.0.0/24; empty: the engine chooses": "10.77.1.0/33"})
     assert window.has_dialog, "that is no subnet"
@@ -230,6 +231,7 @@ def test_the_engines_own_networks_are_never_offered_for_deletion(engine: NativeE
         window = open_window(engine)
         page = window.networks
         window.go("networks")
+        page.show_list()
         page.wait_until_shown("ui-own")
         page.press_button("Clean up")
         assert set(window.ticks()) & {"bridge", "host", "none", "ui-own"} == {"ui-own"}

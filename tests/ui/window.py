@@ -110,6 +110,19 @@ class Window:
         self._cove.control.facts_changed.connect(lambda facts: phases.append(facts.phase))
         return phases
 
+    def note_traffic(self) -> list[float]:
+        """Collect what all lines together carried, by each measurement from now on, in bytes per second."""
+        carried: list[float] = []
+        self._cove.session.carried.connect(
+            lambda traffic: carried.append(sum(one.received + one.sent for one in traffic.values()))
+        )
+        return carried
+
+    @property
+    def measures_traffic(self) -> bool:
+        """Whether the engine is asked for the traffic."""
+        return self._cove.session.measures_traffic
+
     @property
     def banner(self) -> str:
         page = made(self._cove, ContainersView)

@@ -46,7 +46,7 @@ class ProjectDetail(DetailCard):
         self.file = FileTab(desk, session, applying)
         self.members = Links(desk.theme, tr("It has no containers."))
         self.log = ProjectLog(desk.theme, desk.icons, session)
-        self.graph = Graph(desk.theme)
+        self.graph = Graph(desk.theme, desk.icons)
         self.resources = Links(desk.theme, tr("It has neither networks nor volumes."))
         self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
         views = (

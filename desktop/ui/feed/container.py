@@ -375,3 +375,11 @@ class Usage:
     memory_bytes: int
     memory_limit: int  # 0: no limit
     pids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a container receives and sends in one network, in bytes per second."""
+
+    received: float
+    sent: float

@@ -116,7 +116,7 @@ class EngineSession(QObject):
 
     Signals: loaded(list[Container]) everything at once; changed(list[Container]), dropped(list[str]); images(list
     [Image]); happened(list[Happening]); facts(EngineFacts) at each change of contact; measured(dict[str, Usage]);
-    unread(what, why): a read failed and will be repeated.
+    carried(Traffics), while it is wanted; unread(what, why): a read failed and will be repeated.
     """
 
     loaded = Signal(object)
@@ -126,6 +126,7 @@ class EngineSession(QObject):
     happened = Signal(object)
     facts = Signal(object)
     measured = Signal(object)
+    carried = Signal(object)
     unread = Signal(str, str)
     _has_news = Signal()
 
@@ -142,7 +143,7 @@ class EngineSession(QObject):
         self._has_timeline = True
         self._contact = 0  # counts the contacts; changed by the watcher only
         self._refresher = Refresher(self._read, self._on_unread)
-        self._meter = Meter(self.client, self.measured.emit)
+        self._meter = Meter(self.client, self.measured.emit, self.carried.emit)
         self._pulse = Pulse(endpoint, self._on_silence)
         self._silent_since_s: float | None = None
         self._is_watched = False
@@ -221,6 +222,14 @@ class EngineSession(QObject):
     def measure(self, ids: Iterable[str]) -> None:
         """Measure the usage of these containers from now on; none stops the meter."""
         self._meter.want(ids)
+
+    def measure_traffic(self, on: bool) -> None:
+        """Whether to measure the traffic of the running containers in their networks from now on."""
+        self._meter.want_traffic(on)
+
+    @property
+    def measures_traffic(self) -> bool:
+        return self._meter.wants_traffic
 
     def past(self, hours: float) -> Past:
         """What happened in the last `hours`, as far as the engine remembers. Blocks; raises the client's errors."""

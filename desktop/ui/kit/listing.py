@@ -97,6 +97,17 @@ class ListPage(Page):
         self.setTabOrder(self._last_tool, button)
         self._last_tool = button
 
+    def put_before(self, widget: QWidget) -> None:
+        """A control at the left of the segments."""
+        self._tools_row.insertWidget(0, widget)
+        self.setTabOrder(widget, self.segments)
+
+    def put_after(self, widget: QWidget) -> None:
+        """A control beside the filter."""
+        self._tools_row.insertWidget(self._tools_row.indexOf(self._last_tool) + 1, widget)
+        self.setTabOrder(self._last_tool, widget)
+        self._last_tool = widget
+
     def watch(self, *models: QAbstractItemModel) -> None:
         for model in models:
             for signal in changes_of(model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
@@ -57,6 +57,15 @@ class Page(QWidget):
 
     def show_place(self, thing: str, tab: str) -> None:
         """The window has come to this page; `thing` and `tab` may be empty."""
+
+    def visible_ids(self) -> Sequence[str]:
+        """Ids of the running containers whose usage is shown: it is measured while the window is visible."""
+        return ()
+
+    @property
+    def shows_traffic(self) -> bool:
+        """Whether the traffic of running containers is shown: it is measured while the window is visible."""
+        return False
 
     def leave(self) -> None:
         """The window goes to another page: end streams and timers."""

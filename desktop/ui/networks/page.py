@@ -1,19 +1,21 @@
-"""The Networks page: the list at the left, one network with its containers at the right."""
+"""The Networks page: the map; or the list at the left, one network with its containers at the right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
-from desktop.ui.feed.container import Container
+from desktop.ui.feed.container import Container, Port
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.usage import Traffics
 from desktop.ui.feed.workers import Latest
-from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import FactsView
+from desktop.ui.kit.buttons import Button, Segments, Switch
+from desktop.ui.kit.cards import FactsView, Framed
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.inspect import InspectTab
@@ -24,6 +26,8 @@ from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage
 from desktop.ui.kit.words import ago, counted, tr
 from desktop.ui.networks.actions import NetworkActions
+from desktop.ui.networks.facts import facts_of
+from desktop.ui.networks.map import MapView
 from desktop.ui.networks.model import Network, columns, segments
 
 MOST_OFFERED = 20  # containers in the menu of Connect…
@@ -101,8 +105,16 @@ class NetworkDetail(DetailCard):
         )
 
 
+MAP, LIST = 0, 1  # the ways to show them
+NOT_IN_USE = 2  # the list's segment
+
+
 class NetworksPage(TablePage[Network]):
-    """All networks."""
+    """All networks, as a map or as a list.
+
+    Signals: sight_changed(): the traffic is shown now, or no longer."""
+
+    sight_changed = Signal()
 
     def __init__(
         self,
@@ -129,6 +141,23 @@ class NetworksPage(TablePage[Network]):
             bulk=(Act("delete", "trash", tr("Delete…"), "Del"),),
             parent=parent,
         )
+        self.way = Segments(desk.theme, (tr("Map"), tr("List")), tr("How to show the networks"))
+        self.has_volumes = Switch(desk.theme, tr("Volumes"), on=True)
+        self.has_traffic = Switch(desk.theme, tr("Traffic"), on=True)
+        self.put_before(self.way)
+        for switch in (self.has_volumes, self.has_traffic):
+            self.put_after(switch)
+        self.map = MapView(desk)
+        self.map_card = Framed(desk.theme, self.map)
+        self.nobody = EmptyPage(
+            desk.theme,
+            desk.icons,
+            tr("No container is in a network"),
+            tr("Containers appear here with their ports and what they send."),
+        )
+        for widget in (self.map_card, self.nobody):
+            self.add_state(widget)
+        self._connect_map(session)
         self.clean_up = Button(desk.theme, desk.icons, tr("Clean up…"), "recycle")
         self.clean_up.clicked.connect(lambda: self._actions.ask_clean_up(self.rows.items()))
         self.add_button(self.clean_up)
@@ -138,10 +167,102 @@ class NetworksPage(TablePage[Network]):
         self.card.more.clicked.connect(self._on_more)
         self.card.join.clicked.connect(self._on_join)
         self.follow(networks.changed, *changes_of(containers))
+        self._show_way()
+
+    def _connect_map(self, session: EngineSession) -> None:
+        desk, shown = self.desk, self.map.map
+        shown.container_chosen.connect(lambda key: desk.go(Place("container", key)))
+        shown.volume_chosen.connect(lambda name: desk.go(Place("volumes", name)))
+        shown.network_chosen.connect(lambda key: desk.go(Place("networks", key)))
+        shown.unused_chosen.connect(self._on_unused)
+        shown.port_chosen.connect(self._on_port)
+        session.carried.connect(self._on_carried)
+        self.way.chosen.connect(self._on_way)
+        self.has_volumes.toggled.connect(shown.show_volumes)
+        self.has_traffic.toggled.connect(self._on_traffic)
 
     def load(self) -> None:
         containers = self._containers.containers()
         self.rows.load(network.with_members(containers) for network in self._networks.items or ())
+
+    # the map ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_map(self) -> bool:
+        return self.way.current == MAP
+
+    @property
+    def shows_traffic(self) -> bool:
+        return self.is_map and self.has_traffic.isChecked() and self.map.map.facts.has_traffic
+
+    def _on_carried(self, traffic: Traffics) -> None:
+        if self.isVisible() and self.shows_traffic:
+            self.map.map.tell_traffic(traffic)
+
+    def _on_traffic(self, on: bool) -> None:
+        self.map.map.show_traffic(on)
+        self.sight_changed.emit()
+
+    def _on_way(self) -> None:
+        self._show_way()
+        self.refresh()
+
+    def _show_way(self) -> None:
+        """Show the tools of the map, or those of the list."""
+        for tool in (self.has_volumes, self.has_traffic):
+            tool.setVisible(self.is_map)
+        self.segments.setVisible(not self.is_map)
+
+    def _show_list(self) -> None:
+        if self.is_map:
+            self.way.show_choice(LIST)
+            self._on_way()
+
+    def _on_unused(self) -> None:
+        self._show_list()
+        self.search.clear()
+        self.segments.choose(NOT_IN_USE)
+        self.first_focus().setFocus()
+
+    def _on_port(self, port: Port) -> None:
+        """Open it; a port that no browser can open is copied."""
+        if port.protocol == "tcp":
+            QDesktopServices.openUrl(QUrl(port.url))
+        else:
+            QGuiApplication.clipboard().setText(port.where)
+            self.desk.toasts.tell(tr("{where} copied", where=port.where))
+
+    def show_place(self, thing: str, tab: str) -> None:
+        if thing:
+            self._show_list()
+        super().show_place(thing, tab)
+
+    def first_focus(self) -> QWidget:
+        if not self.is_map:
+            return super().first_focus()
+        things = self.map.map.things.values()
+        return next((thing for thing in things if thing.isVisible()), self.way)
+
+    def refresh(self) -> None:
+        if self.is_map:
+            had = self.shows_traffic
+            self.map.map.show_facts(facts_of(self.rows.items(), self.search.text()))
+            if self.shows_traffic != had:
+                self.sight_changed.emit()
+        super().refresh()
+        self.way.setVisible(True)
+
+    def show_bulk(self) -> None:
+        super().show_bulk()
+        if self.is_map and self.bulk is not None:
+            self.bulk.hide()
+
+    def shown_widget(self, total: int) -> QWidget:
+        if not self.is_map or not total:
+            return super().shown_widget(total)
+        if self.map.map.facts.frames:
+            return self.map_card
+        return self.no_match if self.search.text().strip() else self.nobody
 
     # TablePage -------------------------------------------------------------------------------------------------------
 

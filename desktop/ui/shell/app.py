@@ -18,7 +18,6 @@ from desktop.ui.activity.model import ActivityModel
 from desktop.ui.bin.undo import Undo
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.containers.page import ContainersPage
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.engine import EngineFacts, EnginePhase
@@ -257,13 +256,13 @@ class Cove(QObject):
         self.session.watch(seen and not may_sleep)
 
     def _measure(self) -> None:
-        """Measure the usage of the rows that are visible now."""
+        """Measure the usage and the traffic that are visible now."""
         if self._is_closed:
             return
-        self._watch(self.window.isVisible())
-        page = self.window.page(self.window.place.page)
-        seen = self.window.isVisible() and isinstance(page, ContainersPage)
-        self.session.measure(page.visible_ids() if seen and isinstance(page, ContainersPage) else ())
+        seen, page = self.window.isVisible(), self.window.page(self.window.place.page)
+        self._watch(seen)
+        self.session.measure_traffic(seen and page.shows_traffic)
+        self.session.measure(page.visible_ids() if seen else ())
 
     # running ---------------------------------------------------------------------------------------------------------
 

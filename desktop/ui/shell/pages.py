@@ -115,7 +115,9 @@ def _bin_commands(parts: Parts) -> Sequence[Command]:
 def _networks(parts: Parts) -> Page:
     from desktop.ui.networks.page import NetworksPage
 
-    return NetworksPage(parts.desk, parts.session, parts.networks, parts.containers)
+    page = NetworksPage(parts.desk, parts.session, parts.networks, parts.containers)
+    page.sight_changed.connect(parts.sight_changed)
+    return page
 
 
 def _network_commands(parts: Parts) -> Sequence[Command]:

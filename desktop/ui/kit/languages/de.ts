@@ -572,6 +572,10 @@
             <translation>Container</translation>
         </message>
         <message>
+            <source>Container {about}, in network {network}</source>
+            <translation>Container {about}, im Netz {network}</translation>
+        </message>
+        <message>
             <source>Container {name}</source>
             <translation>Container {name}</translation>
         </message>
@@ -582,6 +586,10 @@
         <message>
             <source>Containers and volumes that are deleted here stay for 24 hours and can be brought back.</source>
             <translation>Container und Volumes, die hier gelöscht werden, bleiben 24 Stunden und können zurückgeholt werden.</translation>
+        </message>
+        <message>
+            <source>Containers appear here with their ports and what they send.</source>
+            <translation>Hier erscheinen Container mit ihren Ports und mit dem, was sie senden.</translation>
         </message>
         <message>
             <source>Containers in one network reach each other by name.</source>
@@ -1192,6 +1200,14 @@
             <translation>Ab dem nächsten Start des Fensters. „desktop“ folgt dem, was der Desktop sagt.</translation>
         </message>
         <message>
+            <source>Full size</source>
+            <translation>Volle Größe</translation>
+        </message>
+        <message>
+            <source>Full size (0)</source>
+            <translation>Volle Größe (0)</translation>
+        </message>
+        <message>
             <source>Gateway</source>
             <translation>Gateway</translation>
         </message>
@@ -1222,6 +1238,10 @@
         <message>
             <source>How far back</source>
             <translation>Wie weit zurück</translation>
+        </message>
+        <message>
+            <source>How to show the networks</source>
+            <translation>Ansicht der Netze</translation>
         </message>
         <message>
             <source>IPv6</source>
@@ -1520,6 +1540,14 @@
             <translation>Sprache</translation>
         </message>
         <message>
+            <source>Larger</source>
+            <translation>Größer</translation>
+        </message>
+        <message>
+            <source>Larger (+)</source>
+            <translation>Größer (+)</translation>
+        </message>
+        <message>
             <source>Layers</source>
             <translation>Schichten</translation>
         </message>
@@ -1546,6 +1574,10 @@
         <message>
             <source>Lines of stderr are marked with e</source>
             <translation>Zeilen von stderr sind mit e markiert</translation>
+        </message>
+        <message>
+            <source>List</source>
+            <translation>Liste</translation>
         </message>
         <message>
             <source>Load images</source>
@@ -1638,6 +1670,14 @@
         <message>
             <source>Make image</source>
             <translation>Image anlegen</translation>
+        </message>
+        <message>
+            <source>Map</source>
+            <translation>Karte</translation>
+        </message>
+        <message>
+            <source>Map of the networks</source>
+            <translation>Karte der Netze</translation>
         </message>
         <message>
             <source>Measure again</source>
@@ -1764,8 +1804,16 @@
             <translation>Netz {name} wurde nicht gelöscht</translation>
         </message>
         <message>
+            <source>Network {name}, {about}, {members}</source>
+            <translation>Netz {name}, {about}, {members}</translation>
+        </message>
+        <message>
             <source>Networks</source>
             <translation>Netze</translation>
+        </message>
+        <message>
+            <source>Networks and containers</source>
+            <translation>Netze und Container</translation>
         </message>
         <message>
             <source>Networks, volumes</source>
@@ -1842,6 +1890,10 @@
         <message>
             <source>No container here</source>
             <translation>Hier ist kein Container</translation>
+        </message>
+        <message>
+            <source>No container is in a network</source>
+            <translation>Kein Container ist in einem Netz</translation>
         </message>
         <message>
             <source>No container is in it.</source>
@@ -2162,6 +2214,10 @@
         <message>
             <source>Port {port} is removed</source>
             <translation>Port {port} fällt weg</translation>
+        </message>
+        <message>
+            <source>Port {port} of this computer, leads to {name}</source>
+            <translation>Port {port} dieses Rechners, führt zu {name}</translation>
         </message>
         <message>
             <source>Ports</source>
@@ -2606,6 +2662,14 @@
         <message>
             <source>Size of the text</source>
             <translation>Größe der Schrift</translation>
+        </message>
+        <message>
+            <source>Smaller</source>
+            <translation>Kleiner</translation>
+        </message>
+        <message>
+            <source>Smaller (-)</source>
+            <translation>Kleiner (-)</translation>
         </message>
         <message>
             <source>Something in Cove's window failed</source>
@@ -3116,6 +3180,10 @@
             <translation>Diese Compose-Datei wird nicht ausgeführt</translation>
         </message>
         <message>
+            <source>This computer</source>
+            <translation>Dieser Rechner</translation>
+        </message>
+        <message>
             <source>This engine cannot do that: it is not Cove's.</source>
             <translation>Diese Engine kann das nicht: Es ist nicht die von Cove.</translation>
         </message>
@@ -3142,6 +3210,10 @@
         <message>
             <source>Time to first output</source>
             <translation>Zeit bis zur ersten Ausgabe</translation>
+        </message>
+        <message>
+            <source>Traffic</source>
+            <translation>Verkehr</translation>
         </message>
         <message>
             <source>Troubleshoot</source>
@@ -3352,6 +3424,10 @@
             <translation>Volume {name} wurde nicht umbenannt</translation>
         </message>
         <message>
+            <source>Volume {name}, mounted in {names}</source>
+            <translation>Volume {name}, eingehängt in {names}</translation>
+        </message>
+        <message>
             <source>Volumes</source>
             <translation>Volumes</translation>
         </message>
@@ -3560,6 +3636,10 @@
             <translation>alles in Ordnung</translation>
         </message>
         <message>
+            <source>also in {names}</source>
+            <translation>auch in {names}</translation>
+        </message>
+        <message>
             <source>an empty folder</source>
             <translation>ein leerer Ordner</translation>
         </message>
@@ -3624,6 +3704,10 @@
             <translation>beendet</translation>
         </message>
         <message>
+            <source>container in its network, ↑ sent, ↓ received</source>
+            <translation>Container im Netz, ↑ gesendet, ↓ empfangen</translation>
+        </message>
+        <message>
             <source>container of {image}</source>
             <translation>Container von {image}</translation>
         </message>
@@ -3646,6 +3730,10 @@
         <message>
             <source>cove-relay</source>
             <translation>cove-relay</translation>
+        </message>
+        <message>
+            <source>data that stays</source>
+            <translation>Daten, die bleiben</translation>
         </message>
         <message>
             <source>ended at {time}, then started again</source>
@@ -3804,6 +3892,14 @@
             <translation>geändert {ago}</translation>
         </message>
         <message>
+            <source>mounted in {names}</source>
+            <translation>eingehängt in {names}</translation>
+        </message>
+        <message>
+            <source>mounted volume</source>
+            <translation>eingehängtes Volume</translation>
+        </message>
+        <message>
             <source>network of {names}</source>
             <translation>Netz von {names}</translation>
         </message>
@@ -3834,6 +3930,10 @@
         <message>
             <source>no logins</source>
             <translation>keine Anmeldungen</translation>
+        </message>
+        <message>
+            <source>no port is published</source>
+            <translation>kein Port ist veröffentlicht</translation>
         </message>
         <message>
             <source>no way out</source>
@@ -3944,8 +4044,16 @@
             <translation>Port</translation>
         </message>
         <message>
+            <source>ports you can open</source>
+            <translation>Ports zum Öffnen</translation>
+        </message>
+        <message>
             <source>preparation</source>
             <translation>Vorbereitung</translation>
+        </message>
+        <message>
+            <source>published port</source>
+            <translation>veröffentlichter Port</translation>
         </message>
         <message>
             <source>read</source>
@@ -3970,6 +4078,10 @@
         <message>
             <source>runs</source>
             <translation>läuft</translation>
+        </message>
+        <message>
+            <source>sends {sent}, receives {received}</source>
+            <translation>sendet {sent}, empfängt {received}</translation>
         </message>
         <message>
             <source>shared with {names}</source>
@@ -4044,12 +4156,24 @@
             <translation>der Speicher des Rechners</translation>
         </message>
         <message>
+            <source>the network of this computer</source>
+            <translation>das Netz dieses Rechners</translation>
+        </message>
+        <message>
+            <source>thicker: more traffic</source>
+            <translation>dicker: mehr Verkehr</translation>
+        </message>
+        <message>
             <source>this computer</source>
             <translation>dieser Rechner</translation>
         </message>
         <message>
             <source>this computer, container</source>
             <translation>dieser Rechner, Container</translation>
+        </message>
+        <message>
+            <source>traffic not measured</source>
+            <translation>Verkehr nicht gemessen</translation>
         </message>
         <message>
             <source>unencrypted in {file}</source>
@@ -4124,6 +4248,10 @@
             <translation>ohne Namen, {id}</translation>
         </message>
         <message>
+            <source>without any network</source>
+            <translation>ohne Netz</translation>
+        </message>
+        <message>
             <source>without file cache</source>
             <translation>ohne Datei-Cache</translation>
         </message>
@@ -4142,6 +4270,10 @@
         <message>
             <source>yes</source>
             <translation>ja</translation>
+        </message>
+        <message>
+            <source>{address} in {network}</source>
+            <translation>{address} in {network}</translation>
         </message>
         <message>
             <source>{at} of {of}</source>
@@ -4652,8 +4784,20 @@
             </translation>
         </message>
         <message>
+            <source>{n} container</source>
+            <translation>{n} Container</translation>
+        </message>
+        <message>
             <source>{n} container is running in it and is stopped first.</source>
             <translation>{n} Container läuft darin und wird zuerst angehalten.</translation>
+        </message>
+        <message numerus="yes">
+            <source>{n} containers</source>
+            <comment>counted</comment>
+            <translation>
+                <numerusform>{n} Container</numerusform>
+                <numerusform>{n} Container</numerusform>
+            </translation>
         </message>
         <message numerus="yes">
             <source>{n} containers are running in it and are stopped first.</source>
@@ -4887,12 +5031,24 @@
             <source>{n} network</source>
             <translation>{n} Netz</translation>
         </message>
+        <message>
+            <source>{n} network has no containers</source>
+            <translation>{n} Netz hat keine Container</translation>
+        </message>
         <message numerus="yes">
             <source>{n} networks</source>
             <comment>counted</comment>
             <translation>
                 <numerusform>{n} Netz</numerusform>
                 <numerusform>{n} Netze</numerusform>
+            </translation>
+        </message>
+        <message numerus="yes">
+            <source>{n} networks have no containers</source>
+            <comment>counted</comment>
+            <translation>
+                <numerusform>{n} Netz hat keine Container</numerusform>
+                <numerusform>{n} Netze haben keine Container</numerusform>
             </translation>
         </message>
         <message numerus="yes">
@@ -5354,6 +5510,10 @@
         <message>
             <source>{what}: after a restart of the VM.</source>
             <translation>{what}: nach einem Neustart der VM.</translation>
+        </message>
+        <message>
+            <source>{where} copied</source>
+            <translation>{where} kopiert</translation>
         </message>
         <message>
             <source>{where} on this computer</source>
