@@ -1,9 +1,11 @@
-"""Records that survive a crash: the old bytes or the new, whole."""
+"""Records that survive a crash, the old bytes or the new, whole; and moves, whose place is the old one or the new."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 _HALF_MADE = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")  # what `publish` writes to
@@ -43,6 +45,23 @@ def publish(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600)
         raise
     if durable:
         fsync_dir(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder another place in its file system, in one step, and flush both names.
+
+    Raises FileExistsError if there is something at `target`, OSError. After an error it is where it was.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "there is one already", str(target))
+    os.rename(source, target)
+    try:
+        for folder in {target.parent: None, source.parent: None}:
+            fsync_dir(folder)
+    except OSError:
+        with suppress(OSError):  # the disk is failing: then the caller's error says so
+            os.rename(target, source)
+        raise
 
 
 def sweep(folder: Path, name: str | None = None) -> None:

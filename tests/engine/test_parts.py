@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vmagent import durable
 from vmagent.containers import records, shapes
 from vmagent.containers.configure import complete, discard_unsupported, environment
 from vmagent.containers.defaults import FilledHostConfig, plain
@@ -329,3 +331,25 @@ def test_cgroup_v2_has_no_swappiness_and_no_way_to_disable_the_oom_killer() -> N
     kept = {"MemorySwappiness": 10, "OomKillDisable": True}
     assert discard_unsupported(kept, 1) == []
     assert kept["MemorySwappiness"] == 10
+
+
+def test_a_move_is_whole_or_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there, here / "one", there / "taken"):
+        folder.mkdir()
+    with pytest.raises(FileExistsError):  # rename(2) replaces an empty folder
+        durable.move(here / "one", there / "taken")
+    flushed: list[Path] = []
+
+    def flush(path: Path) -> None:
+        flushed.append(path)
+        if len(flushed) > 2:
+            raise OSError(errno.EIO, "the disk fails")
+
+    monkeypatch.setattr(durable, "fsync_dir", flush)
+    durable.move(here / "one", there / "one")
+    assert (os.listdir(here), sorted(os.listdir(there))) == ([], ["one", "taken"])
+    assert flushed == [there, here]
+    with pytest.raises(OSError, match="the disk fails"):
+        durable.move(there / "one", there / "other")
+    assert sorted(os.listdir(there)) == ["one", "taken"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator
@@ -273,5 +274,74 @@ def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
                 await volumes.copy(volume, "new", whole)
             made = await volumes.inspect("new")
             assert (made["Labels"], read(made)) == ({"k": "v"}, b"whole")
+
+    asyncio.run(main())
+
+
+def _full(path: Path, data: bytes, **_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@pytest.mark.logs("volume.record_has_old_name")
+def test_a_volume_is_known_by_its_folder_where_its_record_cannot_be_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            write(await volumes.create({"Name": "old", "Labels": {"k": "v"}}), b"kept")
+            await volumes.create({"Name": "deleted"})
+            aside = tmp_path / "aside"
+            VolumeStore(tmp_path / "volumes", tmp_path / "trash").move_out("deleted", aside)
+            await volumes.open()
+            monkeypatch.setattr("vmagent.volumes.store.publish", _full)
+            await volumes.rename("old", "new")
+            await volumes.bring_back(aside, "back")
+            assert sorted(volume["Name"] for volume in await volumes.list({})) == ["back", "new"]
+            found = await volumes.inspect("new")
+            assert (found["Labels"], read(found)) == ({"k": "v"}, b"kept")
+
+    asyncio.run(main())
+
+
+def test_a_volume_whose_record_is_damaged_keeps_its_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            write(await volumes.create({"Name": "old"}), b"kept")
+            (tmp_path / "volumes" / "old" / "volume.json").write_text("{")
+            with pytest.raises(EngineError, match="damaged"):
+                await volumes.rename("old", "new")
+            assert read(await volumes.inspect("old")) == b"kept"
+            assert os.listdir(tmp_path / "volumes") == ["old"]
+
+    asyncio.run(main())
+
+
+def test_half_a_copy_is_removed_however_deep_it_is(tmp_path: Path) -> None:
+    def dig(folder: Path) -> None:
+        """As containers do in volumes: deeper than Python's calls go."""
+        fd = os.open(folder, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=fd)
+            below = os.open("d", os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        os.close(fd)
+
+    async def main() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            await volumes.create({"Name": "old"})
+
+            async def half(folder: Path) -> None:
+                dig(folder)
+                raise EngineError("no space")
+
+            async with volumes.opened("old") as volume:
+                with pytest.raises(EngineError, match="no space"):
+                    await volumes.copy(volume, "new", half)
+            assert os.listdir(tmp_path / "volumes") == ["old"]
+            left = VolumeStore(tmp_path / "volumes", tmp_path / "trash").begin("new", {}, {})
+            dig(left / "_data")
+        async with opened(tmp_path):
+            assert os.listdir(tmp_path / "volumes") == ["old"]
 
     asyncio.run(main())

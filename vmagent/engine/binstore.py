@@ -116,15 +116,6 @@ class BinStore:
         return total
 
 
-def move(source: Path, target: Path) -> None:
-    """Move a folder within the file system in one step, durably. Raises OSError; FileExistsError if there is one."""
-    if target.exists():
-        raise FileExistsError(f"there is one already: {target}")
-    os.rename(source, target)
-    fsync_dir(target.parent)
-    fsync_dir(source.parent)
-
-
 def _names_in(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))

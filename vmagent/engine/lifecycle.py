@@ -21,7 +21,7 @@ from vmagent.containers import records
 from vmagent.containers.live import Condition, Live, Waiter
 from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
 from vmagent.containers.restart import next_delay_s, should_restart
-from vmagent.engine import binstore
+from vmagent.durable import move
 from vmagent.engine.background import Background
 from vmagent.engine.bin import Bin
 from vmagent.engine.binstore import Entry
@@ -444,7 +444,7 @@ class Lifecycle:
             if entry is None:
                 await self._tidying.discard_tree(folder)
             else:
-                await self._background.on_disk(binstore.move, folder, self._bin.store.container(entry))
+                await self._background.on_disk(move, folder, self._bin.store.container(entry))
         except OSError as e:
             record.state.move(Event.KEEP)
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e

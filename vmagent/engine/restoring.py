@@ -12,7 +12,7 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, Status
 from vmagent.containers.names import checked_name
 from vmagent.containers.records import UnreadableRecord
-from vmagent.engine import binstore
+from vmagent.durable import move
 from vmagent.engine.background import Background
 from vmagent.engine.bin import Bin
 from vmagent.engine.binstore import Entry
@@ -153,4 +153,4 @@ def _move_in(source: Path, target: Path, record: Container) -> None:
     """
     records.save_config(source, record)
     records.save_state(source, record.state, durable=True)
-    binstore.move(source, target)
+    move(source, target)

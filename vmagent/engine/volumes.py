@@ -291,8 +291,10 @@ class Volumes:
             try:
                 await to_its_end(self._keep(self._store.rename, name, new), f"rename {name}")
             except OSError as e:
-                self._volumes[name] = volume
                 raise EngineError(f"rename {name}: {e.strerror or e}") from e
+            finally:
+                if new not in self._volumes:
+                    self._volumes[name] = volume
         self._bus.publish("volume", "destroy", name, {"driver": volume.driver})
         self._bus.publish("volume", "create", new, {"driver": volume.driver})
 

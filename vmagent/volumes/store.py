@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
-from vmagent.durable import fsync_dir, publish
+from vmagent.durable import fsync_dir, move, publish
 from vmagent.errors import EngineError
+from vmagent.linux.trees import remove_tree
 from vmagent.volumes import filling
 from vmagent.volumes.model import Volume, now
 
@@ -39,7 +39,7 @@ class VolumeStore:
         volumes = []
         for entry in sorted(self._folder.iterdir()):
             if entry.name.startswith("."):
-                shutil.rmtree(entry)
+                remove_tree(str(entry))
                 continue
             try:
                 volume = Volume.from_record((entry / RECORD).read_bytes(), entry / DATA)
@@ -80,24 +80,29 @@ class VolumeStore:
 
     def finish(self, folder: Path, name: str) -> Volume:
         """Give a folder of `begin` its name: from here on it is volume `name`, durably. Raises OSError, as `create`."""
-        self._refuse_if_there(name)
-        final = self._folder / name
-        os.rename(folder, final)
-        fsync_dir(self._folder)
-        return Volume.from_record((final / RECORD).read_bytes(), final / DATA)
+        return self._take(folder, name)
 
     def drop(self, folder: Path) -> None:
-        """Remove a folder of `begin`."""
-        shutil.rmtree(folder, ignore_errors=True)
+        """Remove a folder of `begin`. What can't be removed is left to the next engine."""
+        remove_tree(str(folder))
 
     def rename(self, name: str, new: str) -> Volume:
         """Give volume `name` the name `new`, durably and in one step. Raises OSError, as `create`."""
-        self._refuse_if_there(new)
-        final = self._folder / new
-        os.rename(self._folder / name, final)
-        fsync_dir(self._folder)
-        volume = Volume.from_record((final / RECORD).read_bytes(), final / DATA)
-        publish(final / RECORD, volume.to_record())
+        return self._take(self._folder / name, new)
+
+    def _take(self, folder: Path, name: str) -> Volume:
+        """Make `folder` that of volume `name`. Raises OSError, as `create`; EngineError if its record is damaged. Then
+        the folder is where it was."""
+        final = self._folder / name
+        raw = (folder / RECORD).read_bytes()
+        volume = Volume.from_record(raw, final / DATA)
+        self._refuse_if_there(name)
+        move(folder, final)
+        if raw != volume.to_record():
+            try:
+                publish(final / RECORD, volume.to_record())
+            except OSError as e:  # such as on a full disk; it is the folder's name that counts
+                log.warning("volume.record_has_old_name", volume=name, error=str(e))
         return volume
 
     def _refuse_if_there(self, name: str) -> None:
@@ -113,22 +118,12 @@ class VolumeStore:
 
     def move_out(self, name: str, target: Path) -> None:
         """Move the volume's folder to `target` on the same file system, durably, in one step. Raises OSError."""
-        os.rename(self._folder / name, target)
-        fsync_dir(target.parent)
-        fsync_dir(self._folder)
+        move(self._folder / name, target)
 
     def move_in(self, source: Path, name: str) -> Volume:
         """Make a folder of `move_out` volume `name`, durably, in one step. Raises OSError, as `create`; EngineError if
         its record is damaged."""
-        Volume.from_record((source / RECORD).read_bytes(), source / DATA)
-        self._refuse_if_there(name)
-        final = self._folder / name
-        os.rename(source, final)
-        fsync_dir(self._folder)
-        fsync_dir(source.parent)
-        volume = Volume.from_record((final / RECORD).read_bytes(), final / DATA)
-        publish(final / RECORD, volume.to_record())
-        return volume
+        return self._take(source, name)
 
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of the volume's files; hard links count once. Files deleted meanwhile are ignored."""
