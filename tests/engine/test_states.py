@@ -125,6 +125,31 @@ def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
     asyncio.run(check())
 
 
+def test_the_state_of_a_deleted_container_is_not_written_into_the_one_that_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states_module, "COMMIT_DELAY_S", 0.0)
+    one = "a" * 64
+
+    async def check() -> None:
+        parts = Parts(tmp_path, Forgetting(), one)
+        try:
+            deleted, folder = parts.live(one).record, parts.registry.folder(one)
+            deleted.state.status = Status.REMOVING
+            parts.states.note(deleted, exited_run=1)
+            parts.registry.remove(deleted)
+            back = Live(container(one))
+            back.record.state.status = Status.EXITED
+            records.save_state(folder, back.record.state, durable=True)
+            parts.registry.add(back)
+            await parts.states.settle()
+            assert records.load(folder).state.status is Status.EXITED
+        finally:
+            await parts.close()
+
+    asyncio.run(check())
+
+
 @pytest.mark.logs("container.exit_not_acknowledged")
 def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

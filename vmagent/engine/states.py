@@ -56,11 +56,11 @@ class StateWriter:
             await asyncio.sleep(delay_s)
             changed, self._changed = self._changed, {}
             exited, self._exited = self._exited, {}
-            # A container that was removed meanwhile has no folder.
+            # A container that was removed meanwhile has no folder, or is back from the bin with another record.
             states = [
                 (self._registry.folder(container_id), encode_state(record.state), container_id in exited)
                 for container_id, record in changed.items()
-                if container_id in self._registry
+                if (live := self._registry.get(container_id)) is not None and live.record is record
             ]
             unsaved = await self._background.on_disk(_write_states, states) if states else frozenset()
             for container_id, record in changed.items():
