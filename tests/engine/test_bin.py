@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import os
 import random
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +24,15 @@ from tests.support.description import conforms
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.support.waiting import wait_until
+from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
+from vmagent.engine.binstore import BinStore, Entry
+from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.events import EventBus
+from vmagent.engine.tidying import Tidying
+from vmagent.images.hosts import RegistryHosts
+from vmagent.images.store import Store
+from vmagent.paths import DataRoot, ExecRoot
 
 IMAGE = "busybox:latest"
 WRITE = "cat /own /anon/file; echo mine > /own; echo kept > /anon/file; echo said; exec sleep 1000"
@@ -297,3 +310,91 @@ def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEn
     assert inspect(engine, "web")["Id"] == container
     assert engine.cove("system", "check").stdout.startswith("All is well")
     engine.docker("rm", "-fv", "web")
+
+
+RECORD = {"schema": 1, "id": "0123456789ab", "kind": "container", "subject": "c", "name": "n", "at_ns": 1}
+
+
+@pytest.mark.logs("bin.unreadable")
+@pytest.mark.parametrize(
+    "record",
+    [
+        '"text"',
+        "[1]",
+        "{",
+        "{}",
+        json.dumps({**RECORD, "at_ns": "soon"}),
+        json.dumps({**RECORD, "kind": "image"}),
+        json.dumps({**RECORD, "id": "ba9876543210"}),
+        json.dumps({**RECORD, "subject": "../v"}),
+        json.dumps({**RECORD, "more": ""}),
+        json.dumps({**RECORD, "schema": 2}),
+    ],
+)
+def test_a_damaged_entry_is_left_as_it_is_and_keeps_no_engine_from_starting(tmp_path: Path, record: str) -> None:
+    store = BinStore(tmp_path / "bin", tmp_path / "trash")
+    assert store.load() == ([], [])
+    good = Entry(id="ba9876543210", kind="volume", subject="v", name="v", at_ns=1)
+    store.begin(good)
+    store.volume(good, "v").mkdir()
+    damaged = tmp_path / "bin" / "0123456789ab"
+    (damaged / "container").mkdir(parents=True)
+    (damaged / "entry.json").write_text(record)
+    assert store.load() == ([good], [])
+    assert (damaged / "entry.json").read_text() == record
+
+
+def test_an_entry_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    store = BinStore(tmp_path / "bin", tmp_path / "trash")
+    store.load()
+    monkeypatch.setattr("vmagent.engine.binstore.publish", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.begin(Entry(id="0123456789ab", kind="volume", subject="v", name="v", at_ns=1))
+    assert os.listdir(tmp_path / "bin") == []
+
+
+def test_the_bytes_of_an_entry_are_counted_once_by_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lists meanwhile waits for that count: the engine's few disk threads are there for all requests."""
+    data_root, bus, background = DataRoot(tmp_path), EventBus(), Background()
+    tidying = Tidying(data_root, background, ContainerEvents(bus))
+    images = Store(data_root, ExecRoot(tmp_path / "exec"), hosts=RegistryHosts())
+    made = Bin(data_root, background, tidying, bus, images)
+    data_root.trash.mkdir()
+    counted: list[str] = []
+    at_once: list[int] = []
+    count = BinStore.size_bytes
+
+    def noted(store: BinStore, entry: Entry) -> int:
+        at_once.append(1)
+        counted.append(entry.id)
+        size = count(store, entry)
+        assert len(at_once) == 1
+        at_once.clear()
+        return size
+
+    monkeypatch.setattr(BinStore, "size_bytes", noted)
+
+    async def main() -> None:
+        await made.open()
+        for name in ("one", "two"):
+            async with made.taking("volume", name, name) as entry:
+                folder = made.store.volume(entry, name)
+                folder.mkdir()
+                (folder / "file").write_bytes(bytes(8192))
+                (folder / "again").hardlink_to(folder / "file")
+        shown = await asyncio.gather(*(made.shown() for _ in range(4)))
+        record_bytes = 4096
+        assert [entry["size_bytes"] - 8192 <= record_bytes for found in shown for entry in found] == [True] * 8
+        assert sorted(counted) == sorted(entry.id for entry in made.entries())
+        first = made.entries()[0]
+        gone, shown_now = await asyncio.gather(made.delete(first), made.shown())
+        assert gone >= 8192
+        assert first.id not in [entry["id"] for entry in await made.shown()]
+        assert made._sizes.keys() == {entry.id for entry in made.entries()}, shown_now
+        await background.end_tasks()
+        background.close()
+
+    asyncio.run(main())

@@ -39,6 +39,7 @@ class Bin:
         self._begun: dict[str, Entry] = {}  # by subject: an earlier engine was killed before their content was moved
         self._holds: dict[str, Hold] = {}  # by entry: of the images of containers
         self._sizes: dict[str, int] = {}
+        self._counting = asyncio.Lock()  # one disk thread at most counts, and nothing is counted twice
         self._changing: set[str] = set()  # entries that are being brought back or deleted
 
     # --- opening
@@ -71,7 +72,7 @@ class Bin:
             limit_ns = now_ns() - KEPT_S * 1_000_000_000
             for entry in [entry for entry in self._entries.values() if entry.at_ns <= limit_ns]:
                 with suppress(EngineError):  # it is being brought back
-                    await self.delete(entry)
+                    await self._delete(entry)
             await asyncio.sleep(LOOK_S)
 
     # --- for those who delete
@@ -132,6 +133,8 @@ class Bin:
         for entry in self.entries():
             size = await self._size(entry)
             volumes = await self._background.on_disk(self.store.volumes_in, entry)
+            if entry.id not in self._entries:
+                continue  # it was brought back or deleted meanwhile
             found.append(
                 {
                     "id": entry.id,
@@ -150,13 +153,21 @@ class Bin:
     async def delete(self, entry: Entry) -> int:
         """Delete it for good; returns its bytes on disk. Raises Conflict, EngineError."""
         size = await self._size(entry)
+        await self._delete(entry)
+        return size
+
+    async def _delete(self, entry: Entry) -> None:
+        """Raises Conflict, EngineError."""
+
+        async def delete() -> None:
+            await self._put_away(entry)
+            self._forget(entry, "delete")
+
         with self.changing(entry):
             try:
-                await to_its_end(self._put_away(entry), f"delete {entry.name} from the bin")
+                await to_its_end(delete(), f"delete {entry.name} from the bin")
             except OSError as e:
                 raise EngineError(f"{entry.name} was not deleted from the bin: {e.strerror}") from e
-            self._forget(entry, "delete")
-        return size
 
     async def empty(self, chosen: Callable[[Entry], bool] = lambda _: True) -> tuple[list[str], int]:
         """Delete all that are `chosen` for good; returns their ids and bytes. What is being brought back stays."""
@@ -200,9 +211,12 @@ class Bin:
     # --- internals
 
     async def _size(self, entry: Entry) -> int:
-        if entry.id not in self._sizes:
-            self._sizes[entry.id] = await self._background.on_disk(self.store.size_bytes, entry)
-        return self._sizes[entry.id]
+        async with self._counting:
+            if (size := self._sizes.get(entry.id)) is None:
+                size = await self._background.on_disk(self.store.size_bytes, entry)
+                if entry.id in self._entries:
+                    self._sizes[entry.id] = size
+        return size
 
     async def _put_away(self, entry: Entry) -> None:
         self._tidying.remove_later(await self._background.on_disk(self.store.put_away, entry))

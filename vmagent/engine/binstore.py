@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import structlog
 
 from vmagent.durable import fsync_dir, publish
-from vmagent.linux.trees import remove_tree
+from vmagent.linux.trees import BLOCK_BYTES, files_below, remove_tree
 
 SCHEMA = 1
 RECORD, CONTAINER, VOLUMES = "entry.json", "container", "volumes"
@@ -56,17 +56,14 @@ class BinStore:
         begun: list[Entry] = []
         for path in sorted(self._folder.iterdir()):
             try:
-                record = json.loads((path / RECORD).read_bytes())
-                if record.pop("schema") != SCHEMA:
-                    raise ValueError(f"not a record of schema {SCHEMA}")
-                entry = Entry(**record)
+                entry = _entry(json.loads((path / RECORD).read_bytes()), path.name)
             except FileNotFoundError:
                 if not (path / CONTAINER).exists() and not _names_in(path / VOLUMES):
                     remove_tree(str(path))  # it was cut short before its record was there
                     continue
                 log.warning("bin.unreadable", entry=path.name, error="its record is missing")
                 continue
-            except (OSError, ValueError, KeyError, TypeError) as e:
+            except (OSError, ValueError) as e:
                 log.warning("bin.unreadable", entry=path.name, error=str(e))
                 continue
             (whole if self.has_content(entry) else begun).append(entry)
@@ -79,12 +76,16 @@ class BinStore:
         return bool(self.volumes_in(entry))
 
     def begin(self, entry: Entry) -> None:
-        """Write the entry's record: its content follows by `take`. Raises OSError."""
+        """Write the entry's record; the caller moves its content in. Raises OSError; then nothing is left of it."""
         path = self._folder / entry.id
         path.mkdir(mode=0o700)
-        (path / VOLUMES).mkdir(mode=0o701)
-        publish(path / RECORD, json.dumps({"schema": SCHEMA, **asdict(entry)}).encode())
-        fsync_dir(self._folder)
+        try:
+            (path / VOLUMES).mkdir(mode=0o701)
+            publish(path / RECORD, json.dumps({"schema": SCHEMA, **asdict(entry)}).encode())
+            fsync_dir(self._folder)
+        except BaseException:
+            remove_tree(str(path))
+            raise
 
     def container(self, entry: Entry) -> Path:
         """Where the container's folder is, or is to be."""
@@ -107,13 +108,26 @@ class BinStore:
 
     def size_bytes(self, entry: Entry) -> int:
         """Bytes on disk of all its files; hard links count once."""
-        total = 0
-        seen: set[tuple[int, int]] = set()
-        for info in _files(self._folder / entry.id):
-            if (info.st_dev, info.st_ino) not in seen:
-                seen.add((info.st_dev, info.st_ino))
-                total += info.st_blocks * 512
-        return total
+        return sum(info.st_blocks * BLOCK_BYTES for info in files_below(self._folder / entry.id))
+
+
+_TYPES: Mapping[str, type] = {"at_ns": int, "is_anonymous": bool}  # of an entry's fields; the others are texts
+
+
+def _entry(record: Any, folder: str) -> Entry:
+    """The entry of a record in the entry's folder of that name. Raises ValueError."""
+    if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:
+        raise ValueError(f"not a record of schema {SCHEMA}")
+    for key, value in record.items():
+        if not isinstance(value, _TYPES.get(key, str)):
+            raise ValueError(f"{key} is not of its type")
+    try:
+        entry = Entry(**record)
+    except TypeError as e:  # a field is missing, or unknown
+        raise ValueError(str(e)) from e
+    if entry.id != folder or entry.kind not in get_args(Kind) or "/" in entry.subject:
+        raise ValueError("the record is of something else")
+    return entry
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -121,18 +135,3 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
-
-
-def _files(folder: Path) -> Iterator[os.stat_result]:
-    """What is known of each file below `folder`. What goes meanwhile is left out."""
-    pending = [str(folder)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    else:
-                        yield entry.stat(follow_symlinks=False)
-        except OSError:
-            continue

@@ -30,6 +30,7 @@ from vmagent.helpers.pool import SingleUse, Spare, run_with_input, run_with_outp
 from vmagent.images.changes import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
+from vmagent.linux.trees import files_below
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.messages import NotHeld
@@ -361,26 +362,8 @@ def _numeric_owner(user: str) -> tuple[int, int] | None:
 
 
 def _tree_sizes(paths: Sequence[str]) -> list[int]:
-    return [_tree_size(path) for path in paths]
-
-
-def _tree_size(path: str) -> int:
-    """Bytes of all that is no folder, each inode once."""
-    total = 0
-    seen: set[int] = set()
-    folders = [path]
-    while folders:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                    continue
-                with suppress(FileNotFoundError):
-                    info = entry.stat(follow_symlinks=False)
-                    if info.st_ino not in seen:
-                        seen.add(info.st_ino)
-                        total += info.st_size
-    return total
+    """Of each folder, the bytes of all that is no folder, each file once."""
+    return [sum(info.st_size for info in files_below(path)) for path in paths]
 
 
 def _existing(volumes: Sequence[MountPoint]) -> dict[str, str]:

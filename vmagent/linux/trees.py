@@ -1,4 +1,5 @@
-"""Removal of whole trees by one call: the interpreter's lock is given away once, not at each of its system calls."""
+"""Whole trees of files: their removal by one call, in which the interpreter's lock is given away once and not at each
+system call; and what is in them."""
 
 from __future__ import annotations
 
@@ -6,12 +7,15 @@ import ctypes
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from vmagent.linux.syscall import libc
 
 _FTW_PHYS, _FTW_MOUNT, _FTW_DEPTH = 1, 2, 8  # ftw.h: no link is followed, no mount entered, children before parents
 _FOLDERS_OPEN = 16
+BLOCK_BYTES = 512  # of st_blocks: stat(2)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 libc.nftw.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
@@ -37,6 +41,27 @@ def remove_whole_tree(path: str) -> None:
     remove_tree(path)
     if os.path.lexists(path):
         shutil.rmtree(path)  # which raises what keeps it
+
+
+def files_below(folder: Path | str) -> Iterator[os.stat_result]:
+    """What is known of each file below `folder` that is no folder, without following links; of hard links once.
+
+    Others may change the tree meanwhile. Left out is what they remove, and what can't be looked at, such as what lies
+    deeper than a path may say (PATH_MAX).
+    """
+    pending = [str(folder)]
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                    continue
+                with suppress(OSError):
+                    info = entry.stat(follow_symlinks=False)
+                    if (info.st_dev, info.st_ino) not in seen:
+                        seen.add((info.st_dev, info.st_ino))
+                        yield info
 
 
 def _empty(path: str) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from vmagent.durable import fsync_dir, move, publish
 from vmagent.errors import EngineError
-from vmagent.linux.trees import remove_tree
+from vmagent.linux.trees import BLOCK_BYTES, files_below, remove_tree
 from vmagent.volumes import filling
 from vmagent.volumes.model import Volume, now
 
@@ -127,22 +127,4 @@ class VolumeStore:
 
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of the volume's files; hard links count once. Files deleted meanwhile are ignored."""
-        total = 0
-        seen: set[tuple[int, int]] = set()
-        pending = [self._folder / name / DATA]
-        while pending:
-            try:
-                entries = list(os.scandir(pending.pop()))
-            except OSError:
-                continue
-            for entry in entries:
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(Path(entry.path))
-                elif (info.st_dev, info.st_ino) not in seen:
-                    seen.add((info.st_dev, info.st_ino))
-                    total += info.st_blocks * 512
-        return total
+        return sum(info.st_blocks * BLOCK_BYTES for info in files_below(self._folder / name / DATA))
