@@ -398,3 +398,26 @@ def test_the_bytes_of_an_entry_are_counted_once_by_one_thread(tmp_path: Path, mo
         background.close()
 
     asyncio.run(main())
+
+
+def test_a_restore_that_fails_in_the_middle_leaves_the_entry_whole(own_engine: NativeEngine) -> None:
+    engine = own_engine
+    container = run(engine, "web")
+    [anonymous] = volumes(engine)
+    engine.cove("rm", "--restorable", "-fv", "web")
+    in_the_way = engine.root / "data" / "containers" / container
+    (in_the_way / "left").mkdir(parents=True)
+    failed = engine.cove("bin", "restore", "--name", "other", "web", check=False)
+    assert failed.returncode == 1
+    assert "web was not brought back: there is one already" in failed.stderr
+    assert (names(engine), volumes(engine), listed(engine, "ps", "-aq")) == (["web"], [], [])
+    with engine.client() as client:
+        [entry] = bin.entries(client) or []
+    assert entry.volumes == (anonymous,)
+    shutil.rmtree(in_the_way)
+    engine.docker("volume", "prune", "-f", "--filter", "label!=none")  # takes no part of what is in the bin
+    kill(engine, "cove-engine")
+    assert engine.cove("bin", "restore", container).stdout.strip() in ("web", container)
+    assert listed(engine, "ps", "-a", "--format", "{{.Names}}") == ["web"], "not by the name of the attempt"
+    check_whole(engine, "web")
+    engine.docker("rm", "-fv", "web")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from vmagent.containers import records
 from vmagent.containers.jsonobject import JsonObject
@@ -24,6 +27,8 @@ from vmagent.engine.volumes import Volumes
 from vmagent.errors import Conflict, EngineError
 from vmagent.images.store import Store
 from vmagent.tasks import to_its_end
+
+log = structlog.get_logger(__name__)
 
 
 class Restorer:
@@ -88,7 +93,7 @@ class Restorer:
             raise EngineError(f"container {entry.name} was not brought back: its record is damaged: {e}") from e
         own = await self._background.on_disk(self._bin.store.volumes_in, entry)
         self._check(entry, record, own)
-        wanted = checked_name(name) if name else record.name
+        wanted = checked_name(name) if name else entry.name  # an attempt that failed may have renamed the record
         try:
             self._registry.names.reserve(wanted, record.id)
         except Conflict as e:
@@ -96,24 +101,31 @@ class Restorer:
                 f"container {entry.name} was not brought back: there is a container {wanted} now; delete or rename "
                 "that one, or choose another name"
             ) from e
-        try:
+        async with AsyncExitStack() as undo:
+            undo.callback(self._registry.names.release, wanted)
+            hold = self._images.hold(record.image_id)
+            undo.callback(hold.release)
+            undo.push_async_callback(self._endpoints.reserve, record, is_removed=True)
+            await self._endpoints.reserve(record)
             for volume in own:
                 await self._volumes.bring_back(self._bin.store.volume(entry, volume), volume)
+                undo.push_async_callback(self._take_volume, entry, volume)
             _settle(record, wanted)
-            hold = self._images.hold(record.image_id)
-            try:
-                await self._background.on_disk(_move_in, source, self._registry.folder(record.id), record)
-            except BaseException:
-                hold.release()
-                raise
-        except BaseException:
-            self._registry.names.release(wanted)
-            raise
+            await self._background.on_disk(_move_in, source, self._registry.folder(record.id), record)
+            undo.pop_all()
+        # The move cannot be undone, so nothing behind it may fail.
         self._registry.add(Live(record))
         self._lifecycle.image_holds[record.id] = hold
-        await self._endpoints.reserve(record)
         self._events.publish(record, "create")
         return wanted
+
+    async def _take_volume(self, entry: Entry, name: str) -> None:
+        """Move a volume that was brought back into the entry again. If that fails it stays a volume, which the next
+        attempt finds."""
+        try:
+            await self._volumes.remove_anonymous(entry.subject, [name], entry)
+        except EngineError as e:
+            log.warning("bin.volume_not_taken_back", entry=entry.id, volume=name, error=str(e))
 
     def _check(self, entry: Entry, record: Container, own: Sequence[str]) -> None:
         """Raises Conflict for what the container needs and is not there."""
