@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import errno
 import gzip
+import json
 import lzma
 import os
 import stat
@@ -26,11 +27,12 @@ from vmagent.images import erofs, flush
 from vmagent.images.compression import Gzip, decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Job
-from vmagent.images.layer import TAR, Compression, Kind, hex_of
+from vmagent.images.layer import RECORD, TAR, UNFLUSHED, Blob, Compression, Kind, Layer, hex_of
 from vmagent.images.links import Links, clamped
 from vmagent.images.tarstream import ByteSource, members
 from vmagent.linux.files import start_writeback
 from vmagent.linux.mounts import open_in_root
+from vmagent.paths import DataRoot
 
 NewStore = Callable[..., Driver]
 
@@ -434,6 +436,51 @@ def test_the_disk_works_on_a_layer_while_it_comes(kind: Kind, tmp_path: Path, mo
         assert [offset for offset, _ in ranges] == [0, *(sum(each) for each in ranges[:-1])], ranges
         assert sum(ranges[-1]) > file.stat().st_size - (9 << 20), ranges
     assert files[0].read_bytes() == data
+
+
+SOUND = Layer(diff_id="sha256:" + "a" * 64, kind=Kind.DIR, size=1, tar_size=2, blob=None).to_json()
+BLOB = Blob("sha256:" + "b" * 64, 3, Compression.GZIP).to_json()
+DAMAGED = {
+    "empty": b"",
+    "zeros": bytes(200),
+    "not text": b"\xff{}",
+    "half": json.dumps(SOUND).encode()[:40],
+    "nested": b"[" * 100_000,
+    "a list": b"[1]",
+    "a number": b"7",
+    "a text": b'"schema"',
+    "nothing": b"null",
+    "of a newer engine": json.dumps({**SOUND, "schema": 2}).encode(),
+    "of another layer": json.dumps({**SOUND, "diff_id": "sha256:" + "c" * 64}).encode(),
+    "of no kind": json.dumps({**SOUND, "kind": ["dir"]}).encode(),
+    "a number for a digest": json.dumps({**SOUND, "diff_id": 7}).encode(),
+    "a text for a size": json.dumps({**SOUND, "size": "1"}).encode(),
+    "a text for a blob": json.dumps({**SOUND, "blob": "x"}).encode(),
+    "a list for a compression": json.dumps({**SOUND, "blob": {**BLOB, "compression": ["gzip"]}}).encode(),
+    "a blob without a size": json.dumps({**SOUND, "blob": {**BLOB, "size": None}}).encode(),
+    **{f"without {key}": json.dumps({**SOUND, key: None} if key != "blob" else {}).encode() for key in SOUND},
+}
+
+
+@pytest.mark.logs("layer.unreadable")
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_a_value_error_and_keeps_no_store_closed(
+    damage: bytes, tmp_path: Path, new_store: NewStore
+) -> None:
+    place = tmp_path / ("a" * 64)
+    place.mkdir()
+    for name in (RECORD, UNFLUSHED):
+        (place / RECORD).unlink(missing_ok=True)
+        (place / name).write_bytes(json.dumps({**SOUND, "blob": BLOB}).encode())
+        assert Layer.read(place).size == 1
+        (place / name).write_bytes(damage)
+        with pytest.raises(ValueError):  # noqa: PT011 — of several kinds
+            Layer.read(place)
+        assert Layer.find(place) is None
+    lost = DataRoot(tmp_path / "data").layers / place.name
+    lost.mkdir(parents=True)
+    (lost / RECORD).write_bytes(damage)
+    assert f"sha256:{place.name}" not in new_store().store.layers
 
 
 def test_a_pipe_has_no_writeback() -> None:

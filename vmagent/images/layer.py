@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 SCHEMA = 1
 RECORD = "layer.json"
@@ -22,6 +22,8 @@ UNFLUSHED = "layer.json.unflushed"
 DIFF = "diff"
 TAR = "layer.tar"
 INDEX = "layer.erofs"
+
+T = TypeVar("T")
 
 
 class Compression(StrEnum):
@@ -59,6 +61,13 @@ class Expected:
     size: int
 
 
+def _field(data: Any, name: str, kind: type[T]) -> T:
+    """`data[name]`. Raises ValueError if `data` is no object, or has nothing of that type there."""
+    if not isinstance(data, dict) or not isinstance(value := data.get(name), kind):
+        raise ValueError(f"{name} of a layer's record is missing, or of another type")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A layer as registries carry it; lies in blobs/sha256."""
@@ -72,8 +81,9 @@ class Blob:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Blob:
-        """Raises KeyError, ValueError."""
-        return cls(data["digest"], data["size"], Compression(data["compression"]))
+        """Raises ValueError."""
+        digest, size = _field(data, "digest", str), _field(data, "size", int)
+        return cls(digest, size, Compression(_field(data, "compression", str)))
 
     def media_type(self) -> str:
         """OCI image-spec, layer.md, "+gzip Media Types", "+zstd Media Types"."""
@@ -100,22 +110,22 @@ class Layer:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Layer:
-        """Raises KeyError, ValueError (an unknown kind, a newer schema)."""
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"layer record of schema {data['schema']}")
-        blob = data["blob"]
+    def from_json(cls, data: Any) -> Layer:
+        """Raises ValueError for what is not a layer, or of a newer schema."""
+        if (schema := _field(data, "schema", int)) != SCHEMA:
+            raise ValueError(f"layer record of schema {schema}")
+        blob = data.get("blob")
         return cls(
-            diff_id=data["diff_id"],
-            kind=Kind(data["kind"]),
-            size=data["size"],
-            tar_size=data["tar_size"],
+            diff_id=_field(data, "diff_id", str),
+            kind=Kind(_field(data, "kind", str)),
+            size=_field(data, "size", int),
+            tar_size=_field(data, "tar_size", int),
             blob=None if blob is None else Blob.from_json(blob),
         )
 
     @classmethod
     def read(cls, folder: Path) -> Layer:
-        """The record in `folder`, flushed or not. Raises OSError, KeyError, ValueError."""
+        """The record in `folder`, which has the layer's name; flushed or not. Raises OSError, ValueError."""
         try:
             data = (folder / RECORD).read_bytes()
         except FileNotFoundError:
@@ -123,14 +133,20 @@ class Layer:
                 data = (folder / UNFLUSHED).read_bytes()
             except FileNotFoundError:
                 data = (folder / RECORD).read_bytes()  # it may have been flushed meanwhile
-        return cls.from_json(json.loads(data))
+        try:
+            layer = cls.from_json(json.loads(data))
+        except RecursionError as e:
+            raise ValueError("a record with lists in lists") from e
+        if hex_of(layer.diff_id) != folder.name:
+            raise ValueError(f"the record is of layer {layer.diff_id}")
+        return layer
 
     @classmethod
     def find(cls, folder: Path) -> Layer | None:
         """As `read`; None if there is no record that can be read."""
         try:
             return cls.read(folder)
-        except (OSError, KeyError, ValueError, TypeError):
+        except (OSError, ValueError):
             return None
 
     def write(self, folder: Path, name: str = RECORD) -> None:

@@ -34,7 +34,7 @@ def read_content(root: DataRoot) -> Content:
         try:
             sweep(folder)
             layer = Layer.read(folder)
-        except (OSError, ValueError, KeyError) as e:
+        except (OSError, ValueError) as e:
             log.error("layer.unreadable", layer=folder.name, error=str(e))
             continue
         found.layers[layer.diff_id] = layer

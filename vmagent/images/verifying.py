@@ -87,7 +87,7 @@ def _layer(root: DataRoot, layer: Layer) -> str:
         return DAMAGED
     try:
         return "" if Layer.read(folder) == layer else NO_RECORD
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, ValueError):
         return NO_RECORD
 
 
