@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,21 +28,23 @@ def finished(job: Path, layer: Layer = LAYER) -> None:
 
 
 def test_a_record_is_found_while_its_layer_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    LAYER.write(tmp_path, UNFLUSHED)
+    place = tmp_path / hex_of(LAYER.diff_id)
+    place.mkdir()
+    LAYER.write(place, UNFLUSHED)
     read = Path.read_bytes
 
     def slow(path: Path) -> bytes:
         try:
             return read(path)
         except FileNotFoundError:  # and then the flush is over
-            if (tmp_path / UNFLUSHED).exists():
-                (tmp_path / UNFLUSHED).rename(tmp_path / RECORD)
+            if (place / UNFLUSHED).exists():
+                (place / UNFLUSHED).rename(place / RECORD)
             raise
 
     with monkeypatch.context() as changed:
         changed.setattr(Path, "read_bytes", slow)
-        assert Layer.read(tmp_path) == LAYER
-    assert not (tmp_path / UNFLUSHED).exists()
+        assert Layer.read(place) == LAYER
+    assert not (place / UNFLUSHED).exists()
 
 
 def test_a_build_that_is_cancelled_while_its_layer_is_taken_leaves_it_known(
@@ -92,3 +95,34 @@ def test_the_layer_of_a_build_that_was_cancelled_comes_again_with_an_image(kind:
     image = driver.store.resolve(driver.import_(tar))
     assert image.layers == (layer.diff_id,)
     assert driver.store.layers[layer.diff_id].kind is kind
+
+
+def test_a_layer_that_is_here_is_looked_for_no_more_and_a_flush_is_one_turn_of_a_thread(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = new_store(kind=Kind.DIR)
+    store = driver.store
+    turns: list[str] = []
+    to_thread = asyncio.to_thread
+
+    async def noted(function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        turns.append(function.__name__)
+        return await to_thread(function, *args, **more)
+
+    async def step() -> list[str]:
+        """The turns of threads for a step's layer, and for its flush."""
+        async with store.ingest() as job:
+            finished(job)
+            turns.clear()
+            await store.adopt_layers(job, [LAYER.diff_id], is_flushed=False)
+            await store.flush_layer(LAYER.diff_id)
+            return [*turns]
+
+    async def steps() -> None:
+        with monkeypatch.context() as changed:
+            changed.setattr(asyncio, "to_thread", noted)
+            async with store.ingest():  # nothing is collected meanwhile
+                assert await step() == ["_damaged", "_adopt", "_flush_layer"]
+                assert await step() == ["_adopt"]
+
+    driver.run(steps())

@@ -280,10 +280,9 @@ class Store:
 
     async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, Target]) -> None:
         async with self.change:
-            await self._clear_places(folder)
-            moved = await asyncio.to_thread(self._move_in, folder)
             layers = {diff_id for record in made for diff_id in record.layers}
-            await asyncio.to_thread(self._take_layers, layers)
+            await self._clear_places(folder, layers)
+            moved = await asyncio.to_thread(self._take_in, folder, layers)
             for diff_id in layers & self._unflushed:  # of a build that still runs, which has the same layer
                 await self.flush_layer(diff_id)
             for record in made:
@@ -312,22 +311,19 @@ class Store:
 
     async def _adopt_layers(self, folder: Path, diff_ids: Sequence[str], *, is_flushed: bool) -> None:
         async with self.change:
-            await self._clear_places(folder)
+            await self._clear_places(folder, diff_ids)
             self._unflushed.update(await asyncio.to_thread(self._adopt, folder, diff_ids, is_flushed=is_flushed))
 
     async def flush_layer(self, diff_id: str) -> None:
         """Flush a layer with few entries that was adopted unflushed, unless it is. Raises OSError."""
         if diff_id not in self._unflushed:
             return
-        folder = self.root.layers / hex_of(diff_id)
-        await asyncio.to_thread(flush_few, folder)
-        await asyncio.to_thread(fsync_dir, folder.parent)
+        await asyncio.to_thread(_flush_layer, self.root.layers / hex_of(diff_id))
         self._unflushed.discard(diff_id)
 
     def _adopt(self, folder: Path, diff_ids: Sequence[str], *, is_flushed: bool) -> list[str]:
         """Those of the layers that nobody has flushed. Others may have been there before, of whatever kind."""
-        self._move_in(folder, is_flushed=is_flushed)
-        self._take_layers(diff_ids)
+        self._take_in(folder, diff_ids, is_flushed=is_flushed)
         if is_flushed:
             return []
         return [diff_id for diff_id in diff_ids if (self.root.layers / hex_of(diff_id) / UNFLUSHED).exists()]
@@ -349,23 +345,32 @@ class Store:
         fsync_dir(self.root.blobs)
         publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
 
-    async def _clear_places(self, folder: Path) -> None:
-        """Put away what is in the place of one of the job's layers and has no record that can be read.
+    async def _clear_places(self, folder: Path, diff_ids: Iterable[str]) -> None:
+        """Of the layers that are new to the store and that the job has: put away what is in the place of one, and has
+        no record that can be read.
 
         The caller holds the lock. Raises Conflict while a container runs on it, OSError.
         """
-        for diff_id in await asyncio.to_thread(self._damaged, folder):
+        new = [diff_id for diff_id in diff_ids if diff_id not in self.layers]
+        for diff_id in await asyncio.to_thread(self._damaged, folder, new) if new else ():
             with self.uses.replacing(diff_id):
                 await asyncio.to_thread(self.folders.unmount, diff_id)
                 await asyncio.to_thread(self._trash.move, [self.root.layers / hex_of(diff_id)])
 
-    def _damaged(self, folder: Path) -> list[str]:
-        found = []
-        for item in (folder / "layers").iterdir():
-            diff_id, place = f"sha256:{item.name}", self.root.layers / item.name
-            if diff_id not in self.layers and place.exists() and Layer.find(place) is None:
-                found.append(diff_id)
-        return found
+    def _damaged(self, folder: Path, diff_ids: Iterable[str]) -> list[str]:
+        return [
+            diff_id
+            for diff_id in diff_ids
+            if (folder / "layers" / hex_of(diff_id)).exists()
+            and (place := self.root.layers / hex_of(diff_id)).exists()
+            and Layer.find(place) is None
+        ]
+
+    def _take_in(self, folder: Path, diff_ids: Iterable[str], *, is_flushed: bool = True) -> list[str]:
+        """As `_move_in`; then these layers are known."""
+        blobs = self._move_in(folder, is_flushed=is_flushed)
+        self._take_layers(diff_ids)
+        return blobs
 
     def _move_in(self, folder: Path, *, is_flushed: bool = True) -> list[str]:
         """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them, or
@@ -589,3 +594,8 @@ class Store:
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _flush_layer(folder: Path) -> None:
+    flush_few(folder)
+    fsync_dir(folder.parent)
