@@ -186,6 +186,48 @@ def test_a_build_whose_file_is_not_written_yet_is_in_the_history(tmp_path: Path)
     asyncio.run(end_and_change())
 
 
+@pytest.mark.logs("build_history.not_removed")
+def test_a_file_that_cannot_be_removed_keeps_no_build_out_of_the_history(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def build() -> list[str]:
+        (tmp_path / "odd.build" / "in it").mkdir(parents=True)
+        history = History(tmp_path, asyncio.to_thread)
+        await asyncio.to_thread(history.open)
+        history.ended(record("first", 1), pb.StatusResponse())
+        await history.settle()
+        file = tmp_path / "first.build"
+        await asyncio.to_thread(file.unlink)
+        await asyncio.to_thread(file.mkdir)
+        deleting = history.update("first", pinned=False, delete=True)
+        history.ended(record("second", 2), pb.StatusResponse())
+        await deleting
+        await history.settle()
+        history.ended(record("third", 3), pb.StatusResponse())
+        await history.settle()
+        reopened = History(tmp_path, asyncio.to_thread)
+        await asyncio.to_thread(reopened.open)
+        return sorted(one.Ref for one in reopened.all())
+
+    assert asyncio.run(build()) == ["second", "third"]
+    said = capfd.readouterr().out
+    assert said.count("first.build") == 2 + 2, "once by each engine, with the error's own path"
+
+
+@pytest.mark.logs("build_history.not_loaded", "build_history.not_saved")
+def test_builds_go_on_where_the_history_has_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "history").write_bytes(b"")
+
+    async def build() -> None:
+        history = History(tmp_path / "history", asyncio.to_thread)
+        await asyncio.to_thread(history.open)
+        history.ended(record("one", 1), pb.StatusResponse())
+        await history.settle()
+        assert [one.Ref for one in history.all()] == ["one"]
+
+    asyncio.run(build())
+
+
 def test_what_a_killed_engine_was_writing_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".ref.build.0123abcd.tmp").write_bytes(b"half")
     History(tmp_path, asyncio.to_thread).open()

@@ -44,16 +44,21 @@ class History:
         self._tending: asyncio.Task[None] | None = None  # writes and removes what the two before it name
 
     def open(self) -> None:
-        """Blocks. Read the records; a file that cannot be read is removed."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(self._folder)
-        for file in self._folder.glob(f"*{_SUFFIX}"):
-            record = _read(file)[0]
-            if record is None:
-                file.unlink()
-            else:
-                self._records[record.Ref] = record
-                self._sizes[record.Ref] = file.stat().st_size
+        """Blocks. Read the records; a file that cannot be read is removed. Errors are logged: builds go on."""
+        unreadable = []
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sweep(self._folder)
+            for file in self._folder.glob(f"*{_SUFFIX}"):
+                record = _read(file)[0]
+                if record is None:
+                    unreadable.append(file)
+                else:
+                    self._records[record.Ref] = record
+                    self._sizes[record.Ref] = file.stat().st_size
+        except OSError as e:
+            log.warning("build_history.not_loaded", error=str(e))
+        _unlink(unreadable)
 
     def started(self, record: pb.BuildHistoryRecord, status: StatusLog, cancel: Callable[[], object]) -> None:
         """`status` gets the build's reports, `cancel` ends it."""
@@ -231,5 +236,9 @@ def _read(file: Path) -> tuple[pb.BuildHistoryRecord | None, pb.StatusResponse |
 
 
 def _unlink(files: Iterable[Path]) -> None:
+    """What can't be removed stays until the next engine tries, and is logged."""
     for file in files:
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as e:
+            log.warning("build_history.not_removed", file=file.name, error=str(e))
