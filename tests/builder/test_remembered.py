@@ -23,10 +23,11 @@ from vmagent.builder.cache import PruneFilters
 from vmagent.builder.layering import Layering
 from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
 from vmagent.builder.remembering import Memory
-from vmagent.builder.request import BuildRequest, ImageContext
+from vmagent.builder.request import BuildRequest, ImageContext, NamedContext
 from vmagent.builder.result import BuildResult
 from vmagent.builder.running import Runner
 from vmagent.images.layer import Kind
+from vmagent.images.platforms import Platform
 from vmagent.paths import ExecRoot
 
 T = TypeVar("T")
@@ -237,6 +238,8 @@ def test_another_upload_is_another_build(kit: Kit, tar: Callable[[Kit], bytes]) 
         {"network": "none"},
         {"source_date_epoch": 7},
         {"contexts": {"base:1": ImageContext("base:1")}},
+        {"platforms": (str(Platform.host()),)},
+        {"extra_hosts": ("h:192.0.2.1",)},
         {"no_cache": True},
         {"no_cache_stages": ("Tool",)},
         {"inline_cache": True},
@@ -281,6 +284,36 @@ def test_an_image_that_got_another_meaning_is_another_build(kit: Kit) -> None:
     assert labels == ["1", "2"]
     assert kit.build()[0].images == other.images
     assert kit.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("line", "contexts"),
+    [
+        (b"FROM scratch\nCOPY --from=base:1 /file /f\n", {}),
+        (b"FROM scratch\nCOPY --from=other /file /f\n", {"other": ImageContext("base:1")}),
+        (b"FROM base:1 AS one\nFROM scratch\nCOPY --from=one /file /f\n", {}),
+        (b"FROM other\nWORKDIR /w\n", {"other": ImageContext("base:1")}),
+        (b"ARG B=base:1\nFROM $B\nWORKDIR /w\n", {}),
+    ],
+    ids=["an image", "a named one", "a stage", "the base is named", "the base is an argument"],
+)
+def test_each_image_that_a_build_uses_counts(kit: Kit, line: bytes, contexts: dict[str, NamedContext]) -> None:
+    def make(content: bytes) -> None:
+        tar = upload({"Dockerfile": b"FROM scratch\nCOPY file /\n", "file": content})
+        result, _ = kit.build(tar)
+        kit.run(kit.builder.store(result.images[0], ["base:1"]))
+
+    tar = upload({"Dockerfile": line})
+    make(b"one")
+    first, _ = kit.build(tar, contexts=contexts)
+    assert kit.build(tar, contexts=contexts)[0].images == first.images
+    assert kit.is_remembered
+    make(b"two")
+    other, _ = kit.build(tar, contexts=contexts)
+    assert not kit.is_remembered
+    assert other.images[0].layers != first.images[0].layers
+    make(b"one")
+    assert kit.build(tar, contexts=contexts)[0].images == first.images
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -427,6 +460,70 @@ def test_a_file_with_the_size_and_time_of_an_older_one_counts(wire: Wire) -> Non
         wire.build()
         shown.append(wire.output().splitlines()[0])
     assert shown == ["one", "two", "six", "six", "one"]
+
+
+SHOW = 'find . | sort | while read -r f; do stat -c "%A %N" "$f"; if [ -f "$f" ]; then cat "$f"; fi; done'
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "mode": lambda folder: (folder / "f").chmod(0o755),
+    "mode of a folder": lambda folder: (folder / "sub").chmod(0o700),
+    "new file": lambda folder: (folder / "sub" / "new").write_text("new\n"),
+    "other name": lambda folder: (folder / "sub" / "new").rename(folder / "sub" / "newer"),
+    "new folder": lambda folder: (folder / "empty").mkdir(),
+    "link": lambda folder: (folder / "link").symlink_to("f"),
+    "where it leads": lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("sub")),
+    "kind": lambda folder: ((folder / "link").unlink(), (folder / "link").mkdir()),
+    "deletion": lambda folder: (folder / "sub" / "newer").unlink(),
+    "ignored": lambda folder: (folder / ".dockerignore").write_text("sub\n"),
+    "ignored no more": lambda folder: (folder / ".dockerignore").unlink(),
+    "a Dockerfile's own": lambda folder: (folder / "Dockerfile.dockerignore").write_text("f\n"),
+}
+
+
+def test_each_change_of_a_folder_is_another_build(wire: Wire) -> None:
+    """Each state is built twice, the second time from memory, and is shown as it is in the folder then."""
+    (wire.folder / "Dockerfile").write_text("FROM busybox\nCOPY . /d\nWORKDIR /d\n")
+    (wire.folder / "sub").mkdir()
+    (wire.folder / "sub" / "s").write_text("s\n")
+    seen = []
+
+    def show() -> str:
+        return wire.engine.docker("run", "--rm", "--network=none", f"cvt/{wire.name}", "sh", "-c", SHOW).stdout
+
+    wire.build()
+    seen.append(show())
+    for name, change in CHANGES.items():
+        change(wire.folder)
+        wire.build()
+        shown = show()
+        assert shown != seen[-1], name
+        if name != "ignored no more":
+            assert shown not in seen, name
+        wire.build()
+        assert show() == shown, name
+        seen.append(shown)
+
+
+SECRET = """FROM busybox
+RUN --mount=type=secret,id=s,required=true cat /run/secrets/s >/said
+CMD cat /said
+"""
+
+
+def test_a_step_that_was_made_with_a_secret_needs_none_and_one_that_was_not_does(
+    engine: NativeEngine, tmp_path: Path
+) -> None:
+    """As with BuildKit, a secret is no part of a step; but the build that lacks a required one fails each time."""
+    wire = Wire(engine, tmp_path, "buildx")
+    (tmp_path / "Dockerfile").write_text(SECRET)
+    (tmp_path / "secret").write_text("told\n")
+    for _ in range(2):
+        assert "secret s" in wire.build(check=False)
+    for _ in range(2):
+        wire.build("--secret", f"id=s,src={tmp_path / 'secret'}")
+        assert wire.output() == "told\n"
+    assert wire.cached(wire.build()) == 2
+    assert wire.output() == "told\n"
+    engine.docker("rmi", "cvt/buildx")
 
 
 def test_a_build_after_a_prune_and_after_a_kill_of_the_engine(own_engine: NativeEngine, tmp_path: Path) -> None:
