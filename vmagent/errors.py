@@ -6,9 +6,11 @@ from typing import ClassVar
 
 
 class EngineError(Exception):
-    """An answer other than success; `str(self)` becomes docker's `message`, `status` the HTTP status."""
+    """An answer other than success; `str(self)` becomes docker's `message`, `status` the HTTP status. `reason`: a word
+    for clients that react to this failure by itself; "": for most there is none."""
 
     status: ClassVar[int] = 500
+    reason: ClassVar[str] = ""
 
 
 class NotModified(EngineError):
@@ -35,6 +37,12 @@ class NotFound(EngineError):
 
 class Conflict(EngineError):
     status = 409
+
+
+class NameTaken(Conflict):
+    """The request would succeed under another name."""
+
+    reason = "name_taken"
 
 
 class TooLarge(EngineError):

@@ -24,11 +24,12 @@ Query = Mapping[str, object]
 
 
 class ApiError(Exception):
-    """An error reply of the engine: `status`, and str(self) is its message."""
+    """An error reply of the engine: `status`, and str(self) is its message. `reason`: Cove's own word for a failure
+    that a client may react to by itself; "" for all others, and of other engines."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.reason = status, reason
 
 
 class StreamFailed(ApiError):
@@ -327,7 +328,8 @@ def _error_of(response: Response) -> ApiError:
             message = str(json.loads(text).get("message") or message)
         except (ValueError, AttributeError):
             message = message[:500]
-    return ApiError(response.status, message or f"{response.status} {response.head.reason}")
+    reason = response.headers.get("x-cove-reason", "")
+    return ApiError(response.status, message or f"{response.status} {response.head.reason}", reason)
 
 
 def _checked(line: bytes) -> Json:

@@ -13,6 +13,8 @@ from desktop.client.api import ApiError, path_part
 from desktop.client.engine import EngineClient
 from desktop.client.volumes import is_unknown_call
 
+NAME_TAKEN = "name_taken"  # of ApiError.reason: it can be brought back under another name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
@@ -57,8 +59,8 @@ def remove_volume(client: EngineClient, name: str) -> None:
 def restore(client: EngineClient, ref: str, name: str | None = None) -> tuple[str, str, str]:
     """Bring back an entry, by its id or what it was called: (kind, the container's id or the volume's name, its name).
 
-    `name`: the name that it gets. Raises ApiError: 409 with the reason if its name is taken or something that it needs
-    is gone, 404 if nothing deleted is known so.
+    `name`: the name that it gets. Raises ApiError: 409 that says why: NAME_TAKEN, or something that it needs is
+    gone; 404 if nothing deleted is known so.
     """
     told = client.request("POST", f"/cove/v1/bin/{path_part(ref)}/restore", {"name": name}, limited=False)
     return str(told["kind"]), str(told["id"]), str(told["name"])

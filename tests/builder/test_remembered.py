@@ -463,6 +463,18 @@ def test_a_file_with_the_size_and_time_of_an_older_one_counts(wire: Wire) -> Non
 
 
 SHOW = 'find . | sort | while read -r f; do stat -c "%A %N" "$f"; if [ -f "$f" ]; then cat "$f"; fi; done'
+
+
+def _with_other_link(folder: Path) -> None:
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("sub")
+
+
+def _with_folder_for_link(folder: Path) -> None:
+    (folder / "link").unlink()
+    (folder / "link").mkdir()
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "mode": lambda folder: (folder / "f").chmod(0o755),
     "mode of a folder": lambda folder: (folder / "sub").chmod(0o700),
@@ -470,8 +482,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "other name": lambda folder: (folder / "sub" / "new").rename(folder / "sub" / "newer"),
     "new folder": lambda folder: (folder / "empty").mkdir(),
     "link": lambda folder: (folder / "link").symlink_to("f"),
-    "where it leads": lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("sub")),
-    "kind": lambda folder: ((folder / "link").unlink(), (folder / "link").mkdir()),
+    "where it leads": _with_other_link,
+    "kind": _with_folder_for_link,
     "deletion": lambda folder: (folder / "sub" / "newer").unlink(),
     "ignored": lambda folder: (folder / ".dockerignore").write_text("sub\n"),
     "ignored no more": lambda folder: (folder / ".dockerignore").unlink(),

@@ -36,6 +36,7 @@ from vmagent.paths import DataRoot, ExecRoot
 
 IMAGE = "busybox:latest"
 WRITE = "cat /own /anon/file; echo mine > /own; echo kept > /anon/file; echo said; exec sleep 1000"
+RESTORE = "/cove/v1/bin/{id}/restore"
 QUIET = ("--network", "none")
 
 
@@ -133,6 +134,11 @@ def test_a_volume_is_deleted_and_brought_back_also_under_another_name(own_engine
     taken = engine.cove("bin", "restore", "data", check=False)
     assert "volume data was not brought back: there is a volume data now" in taken.stderr
     assert taken.returncode == 1
+    with engine.client() as client:
+        with pytest.raises(ApiError) as conflict:
+            bin.restore(client, "data")
+        assert conflict.value.reason == bin.NAME_TAKEN
+        conforms({"message": str(conflict.value)}, "POST", RESTORE, 409)
     engine.cove("bin", "restore", "--name", "data-2", "data")
     assert read("data-2") == "data\n"
     assert json.loads(engine.docker("volume", "inspect", "data-2").stdout)[0]["Labels"] == {"k": "v"}
@@ -158,6 +164,9 @@ def test_what_a_container_needs_and_is_gone_is_named_and_the_entry_stays(own_eng
         failed = engine.cove("bin", "restore", "web", check=False)
         assert failed.returncode == 1
         assert names(engine)[-1] == "web"
+        with engine.client() as client, pytest.raises(ApiError) as again:
+            bin.restore(client, "web")
+        assert again.value.reason == "", "another name would not help"
         return failed.stderr
 
     assert "its network inner, and its volume named are gone" in refused(), "the image is held by the bin"
@@ -178,6 +187,9 @@ def test_a_name_that_is_taken_and_an_image_that_is_gone(own_engine: NativeEngine
     run(engine, "web", "--network", "none", "--rm")
     engine.cove("rm", "--restorable", "-fv", "web")
     run(engine, "web")
+    with engine.client() as client, pytest.raises(ApiError) as refused:
+        bin.restore(client, "web")
+    assert refused.value.reason == bin.NAME_TAKEN
     failed = engine.cove("bin", "restore", "web", check=False)
     assert "container web was not brought back: there is a container web now" in failed.stderr
     engine.cove("bin", "restore", "--name", "old", "web")

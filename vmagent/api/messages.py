@@ -208,8 +208,12 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
     return Response(status, dump_json(value), content_type=JSON, headers=headers)
 
 
-def error_response(status: int, message: str, *, bare: bool = False, close: bool = False) -> Response:
-    """The one place where a failure becomes docker's JSON. The Go client reads it only if the type is exactly this."""
+def error_response(status: int, message: str, *, reason: str = "", bare: bool = False, close: bool = False) -> Response:
+    """The one place where a failure becomes docker's JSON. The Go client reads it only if the type is exactly this.
+
+    `reason`: see `EngineError`. It is a header, since docker's body has no such field.
+    """
     if status in (204, 304):
         return Response(status, bare=bare, close=close)
-    return Response(status, dump_json({"message": message}), content_type=JSON, bare=bare, close=close)
+    headers = {"X-Cove-Reason": reason} if reason else None
+    return Response(status, dump_json({"message": message}), content_type=JSON, headers=headers, bare=bare, close=close)

@@ -105,7 +105,7 @@ class Server:
                 request.exchange.break_off()
                 log.warning("request.broken", method=request.method, path=request.path, error=str(e))
                 return None
-            return error_response(e.status, str(e))
+            return error_response(e.status, str(e), reason=e.reason)
         except Disconnected:
             return None
         except Exception as e:  # an unexpected error is a 500 and a log record; the connection goes on

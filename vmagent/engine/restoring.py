@@ -24,7 +24,7 @@ from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.registry import Registry
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import Conflict, EngineError
+from vmagent.errors import Conflict, EngineError, NameTaken
 from vmagent.images.store import Store
 from vmagent.tasks import to_its_end
 
@@ -77,7 +77,7 @@ class Restorer:
         """Returns its name. Raises BadRequest, Conflict, EngineError."""
         name = name or entry.name
         if self._volumes.is_known(name):
-            raise Conflict(
+            raise NameTaken(
                 f"volume {entry.name} was not brought back: there is a volume {name} now; delete or rename that one, "
                 "or choose another name"
             )
@@ -97,7 +97,7 @@ class Restorer:
         try:
             self._registry.names.reserve(wanted, record.id)
         except Conflict as e:
-            raise Conflict(
+            raise NameTaken(
                 f"container {entry.name} was not brought back: there is a container {wanted} now; delete or rename "
                 "that one, or choose another name"
             ) from e

@@ -21,7 +21,7 @@ from vmagent.engine.labels import has_labels
 from vmagent.engine.mountedvolumes import MountedVolumes
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
-from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.errors import BadRequest, Conflict, EngineError, NameTaken, NotFound
 from vmagent.paths import DataRoot
 from vmagent.tasks import to_its_end
 from vmagent.volumes import filling
@@ -401,7 +401,7 @@ class Volumes:
 
     def _refuse_if_taken(self, name: str) -> None:
         if name in self._volumes or name in self._claims:
-            raise Conflict(f"volume {name} exists already")
+            raise NameTaken(f"volume {name} exists already")
 
     async def _ensure(self, name: str, driver: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
         """The volume, made if it is missing. Raises BadRequest, EngineError."""

@@ -152,7 +152,7 @@ class Undo:
         if len(refused) > 1:
             fact = " ".join(f"{shortened(each.name)}: {_reason(error)}" for each, error in refused[:MOST_REASONS])
             fact += " …" if len(refused) > MOST_REASONS else ""
-        elif "there is a " in str(error):
+        elif error.reason == bin.NAME_TAKEN:
             actions.insert(0, (tr("Another name…"), lambda: self.ask_name(gone)))
         self._desk.toasts.tell(_not_back([each for each, _ in refused]), fact, State.PROBLEM, actions)
 
