@@ -75,11 +75,15 @@ class _Threads:
             self._count -= self._ended.get() is None
 
     def begin(self, name: str) -> None:
-        """Call `work(name)` as soon as one of `_at_once` threads is free."""
+        """Call `work(name)` as soon as one of `_at_once` threads is free. Raises RuntimeError if none can be made."""
         self.busy += 1
         if self._count < min(self.busy, _at_once):
             self._count += 1
-            start_new_thread(self._run, ())
+            try:
+                start_new_thread(self._run, ())
+            except RuntimeError:  # the system has no more threads for us
+                self._count -= 1  # nobody waits for an end of this one
+                raise
         self._names.put(name)
 
     def end(self) -> tuple[str, BaseException | None]:

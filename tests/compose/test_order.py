@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from _thread import start_new_thread
+from collections.abc import Callable
 
 import pytest
 
@@ -70,6 +72,29 @@ def test_an_early_end_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> N
         assert begun.wait(HANG_S)
         threading.Thread(target=let_go).start()
     assert done == ["a"]
+
+
+def test_a_thread_that_cannot_be_made_is_an_error_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def start(function: Callable[[], object], args: tuple[()]) -> int:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(start_new_thread(function, args))
+        return started[0]
+
+    monkeypatch.setattr(order, "start_new_thread", start)
+    found: list[BaseException] = []
+
+    def run() -> None:
+        with pytest.raises(RuntimeError, match="can't start new thread") as raised:
+            order.each({"one": (), "two": ()}, lambda _: None)
+        found.append(raised.value)
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    running.join(HANG_S)
+    assert found
 
 
 def test_after_a_failure_nothing_new_begins() -> None:
