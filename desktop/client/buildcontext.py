@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,7 +56,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:
     for name in names:
         path = folder / name
         yield path, prefix + name
-        if stat.S_ISDIR(path.lstat().st_mode):
+        if path.is_dir() and not path.is_symlink():
             yield from _walk(path, f"{prefix}{name}/")
 
 

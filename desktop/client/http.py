@@ -212,7 +212,10 @@ class Connection:
             lines.append("Content-Length: 0")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         try:
-            if isinstance(body, bytes):
+            if isinstance(body, bytes) and len(body) > READ_SIZE:
+                self.sendall(head)
+                self._send_part(body)
+            elif isinstance(body, bytes):
                 self.sendall(head + body)
             else:
                 self.sendall(head)
@@ -223,15 +226,21 @@ class Connection:
             raise
 
     def _send_chunks(self, body: Iterable[bytes]) -> None:
+        """Raises what `body` raises: the peer, which waits for the rest, would not reply."""
+        for part in body:
+            if part and not self._send_part(b"%x\r\n%s\r\n" % (len(part), part)):
+                return
+        self._send_part(b"0\r\n\r\n")
+
+    def _send_part(self, data: bytes) -> bool:
+        """False if the peer closed early: it has probably sent an error reply, which is read next."""
         try:
-            for part in body:
-                if part:
-                    self._sock.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-            self._sock.sendall(b"0\r\n\r\n")
+            self._sock.sendall(data)
         except TimeoutError as e:
             raise ConnectionFailed(self.endpoint, "the engine does not take the data") from e
         except OSError:
-            return  # the peer closed early; it has probably sent an error reply, which is read next
+            return False
+        return True
 
     def sendall(self, data: bytes) -> None:
         """Raises ConnectionFailed."""

@@ -58,7 +58,10 @@ class ResponseReader:
         self._ended = True
         if self._head is None:
             raise ProtocolError("the connection was closed before the answer")
-        if self.done or self.upgraded:
+        if self.done:
+            return
+        if self.upgraded:
+            self.done = True
             return
         if self._chunked or self._left is not None:
             raise ProtocolError("the connection was closed within the answer")
