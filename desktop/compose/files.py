@@ -76,7 +76,7 @@ class Loader:
         return _complete(merged, scope, self._base(scope))
 
     def _base(self, scope: Scope) -> Base:
-        return Base(scope.folder if self.resolves_paths else None, self.home)
+        return Base(scope.folder if self.resolves_paths else None, self.home, self.files.real_path)
 
     def documents(self, source: Source, referrer: Mark | None = None) -> list[Node]:
         """The documents of a file as they stand in it; each file is read once. Raises ComposeError."""

@@ -13,10 +13,11 @@ from desktop.compose.errors import ComposeError
 @dataclass
 class Files:
     """Reads the files of one project. `contents` has what was read by path, `types` what was looked for: the type of
-    each file (stat's S_IFMT), 0 if there was none."""
+    each file (stat's S_IFMT), 0 if there was none; `real` the paths that were freed of symbolic links."""
 
     contents: dict[str, bytes] = field(default_factory=dict)
     types: dict[str, int] = field(default_factory=dict)
+    real: dict[str, str] = field(default_factory=dict)
 
     def text(self, path: Path, what: str) -> str:
         """The text of a file. Raises ComposeError that says `what` it was to be."""
@@ -38,6 +39,11 @@ class Files:
     def exists(self, path: Path) -> bool:
         return self._type_of(path) != 0
 
+    def real_path(self, path: str) -> str:
+        """The path without symbolic links; what is not there is taken as it is."""
+        found = self.real[path] = os.path.realpath(path)
+        return found
+
     def _type_of(self, path: Path) -> int:
         found = self.types[str(path)] = _type_of(str(path))
         return found
@@ -52,6 +58,8 @@ class Files:
         for path, kind in self.types.items():
             if _type_of(path) != kind:
                 return False
+        if any(os.path.realpath(path) != found for path, found in self.real.items()):
+            return False
         try:
             return all(_content_of(path, len(data)) == data for path, data in self.contents.items())
         except OSError:

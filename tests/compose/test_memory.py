@@ -15,7 +15,8 @@ from desktop.compose.project import Options
 FILES = {
     "compose.yaml": "include: [part/compose.yaml]\nservices:\n"
     "  web: {image: 'web:${TAG:-1}', env_file: [web.env, {path: more.env, required: false}], label_file: labels}\n"
-    "  other: {extends: {file: base.yaml, service: base}, environment: [PASSED]}\n",
+    "  other: {extends: {file: base.yaml, service: base}, environment: [PASSED]}\n"
+    "  seen: {image: s, build: {context: .}, develop: {watch: [{action: rebuild, path: link/x}]}}\n",
     "part/compose.yaml": "services: {part: {image: 'part:${PART:-0}'}}\n",
     "base.yaml": "services: {base: {image: base, command: one}}\n",
     "web.env": "A=1\n",
@@ -30,6 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    (tmp_path / "link").symlink_to("part")
     return tmp_path
 
 
@@ -97,6 +99,11 @@ def _become_pipe(folder: Path) -> None:
     os.mkfifo(folder / "labels")
 
 
+def _turn_link(folder: Path) -> None:
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("elsewhere")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "compose file": _edit("compose.yaml", "web:", "wob:"),
     "included file": _edit("part/compose.yaml", "part:$", "port:$"),
@@ -108,6 +115,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     ".env that comes": _write(".env", "TAG=7\n"),
     ".env of an included project": _write("part/.env", "PART=7\n"),
     "an override file": _write("compose.override.yaml", "services: {web: {command: x}}\n"),
+    "a link that leads elsewhere": _turn_link,
     "a file that goes": lambda folder: (folder / "web.env").rename(folder / "more.env"),
     "a file that becomes a pipe": _become_pipe,
 }

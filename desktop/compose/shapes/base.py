@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os.path
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,12 @@ from desktop.compose.yamltree import OVERRIDE, RESET, Node
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The folder that relative paths of a file are based on; None leaves them as they are."""
+    """The folder that relative paths of a file are based on; None leaves them as they are. `real_path` frees a path
+    of symbolic links."""
 
     folder: str | None
     home: str = ""
+    real_path: Callable[[str], str] = os.path.realpath
 
     def path(self, text: str) -> str:
         if self.folder is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os.path
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +62,7 @@ class PathText(Text):
         if text is None or (self.remote and is_remote(text)):
             return node
         path = base.unix_path(text) if self.unix else base.path(text)
-        return node.of(os.path.realpath(path) if self.real and base.folder is not None else path)
+        return node.of(base.real_path(path) if self.real and base.folder is not None else path)
 
 
 def is_remote(text: str) -> bool:
