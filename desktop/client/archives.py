@@ -52,9 +52,10 @@ class Stat(NamedTuple):
         return bool(self.mode & _LINK)
 
 
-def listing(client: EngineClient, filed: Filed, folder: str, most: int) -> Json:
-    """What is in a folder, at most `most` entries: `{"path", "total", "entries": [...]}`. Cove's engine only; others
-    reply ApiError 404, as Cove's does where there is no such folder."""
+def listing(client: EngineClient, filed: Filed, folder: str, most: int | None = None) -> Json:
+    """What is in a folder, at most `most` entries (None: the engine's limit): `{"path", "total", "entries": [...]}`.
+
+    Cove's engine only; others reply ApiError 404, as Cove's does where there is no such folder."""
     return client.json_object("GET", filed.files, {"path": folder, "most": most})
 
 

@@ -181,16 +181,6 @@ class EngineClient(ApiClient):
         response.read()
         self.finish(response)
 
-    def files(self, container: str, folder: str, most: int | None = None) -> Json:
-        """What is in a folder of a container, at most `most` entries: `{"path", "total", "entries": [...]}`. Cove's
-        engine only; others reply ApiError 404, as Cove's does where there is no such folder."""
-        query = {"path": folder, "most": most}
-        return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/files", query)
-
-    def get_archive(self, container: str, path: str) -> ByteStream:
-        """The tar of a file or folder of a container."""
-        return ByteStream(self.call("GET", f"/containers/{path_part(container)}/archive", query={"path": path}))
-
     def changes(self, container: str) -> list[Json]:
         """What differs from the image: `{"Path", "Kind"}`, 0: changed, 1: added, 2: deleted."""
         return self.json_list("GET", f"/containers/{path_part(container)}/changes")

@@ -180,10 +180,6 @@ class FrameReader:
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
-    @property
-    def is_within_frame(self) -> bool:
-        return bool(self._buffer)
-
     def take(self) -> Frame | None:
         """Take the next complete frame; None if more bytes are needed. Raises ProtocolError."""
         if len(self._buffer) < _FRAME_HEAD.size:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from desktop.client import archives
+from desktop.client.archives import Filed
 from desktop.client.engine import ApiError
 from tests.support.description import conforms
 from tests.support.engine import NativeEngine
@@ -25,7 +27,7 @@ exec sleep 1000
 
 def entries(engine: NativeEngine, path: str, most: int | None = None) -> dict[str, dict[str, Any]]:
     with engine.client() as client:
-        told = client.files("looked-at", path, most)
+        told = archives.listing(client, Filed.container("looked-at"), path, most)
     conforms(told, "GET", FILES, 200)
     return {entry["name"]: entry for entry in told["entries"]}
 
@@ -65,7 +67,7 @@ def test_the_number_of_all_entries_is_told(own_engine: NativeEngine) -> None:
         "run", "--name", "looked-at", "busybox:latest", "sh", "-c", "mkdir /many; touch /many/$(seq -s ' /many/' 300)"
     )
     with own_engine.client() as client:
-        told = client.files("looked-at", "/many", 10)
+        told = archives.listing(client, Filed.container("looked-at"), "/many", 10)
     assert told["total"] == 300
     assert len(told["entries"]) == 10
 
@@ -76,7 +78,7 @@ def test_the_number_of_all_entries_is_told(own_engine: NativeEngine) -> None:
 def test_what_is_no_folder_is_refused(own_engine: NativeEngine, path: str, most: int | None, status: int) -> None:
     own_engine.docker("create", "--name", "looked-at", "busybox:latest")
     with own_engine.client() as client, pytest.raises(ApiError) as refused:
-        client.files("looked-at", path, most)
+        archives.listing(client, Filed.container("looked-at"), path, most)
     assert refused.value.status == status
     conforms({"message": str(refused.value)}, "GET", FILES, status)
 
@@ -90,9 +92,9 @@ def test_names_that_are_no_utf8_and_times_out_of_range_are_shown(own_engine: Nat
     assert entries(own_engine, "/quick")["late"]["modified"] == "9999-12-31T23:59:59Z"
     with own_engine.client() as client:
         assert f"/d/{name}" in {change["Path"] for change in client.changes("looked-at")}
-        with client.get_archive("looked-at", f"/d/{name}") as pieces:
+        with archives.get(client, Filed.container("looked-at"), f"/d/{name}") as pieces:
             assert b"12345" in b"".join(pieces)
-        assert client.files("looked-at", "/quick", 1)["total"] == 1
+        assert archives.listing(client, Filed.container("looked-at"), "/quick", 1)["total"] == 1
 
 
 ROAM = """
@@ -113,7 +115,7 @@ def test_no_link_leads_out_of_the_container(own_engine: NativeEngine, tmp_path: 
     assert entries(own_engine, "/d")["host"]["target_type"] == ""
     for place in ("/d/host", "/d/magic"):
         with own_engine.client() as client, pytest.raises(ApiError) as refused:
-            client.files("looked-at", place)
+            archives.listing(client, Filed.container("looked-at"), place)
         assert refused.value.status == 404
     for _ in range(20):
         status, seen = 200, root

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from desktop.client import archives
+from desktop.client.archives import Filed
 from desktop.client.engine import ApiError
 from tests.support.checking import Line, findings
 from tests.support.engine import NativeEngine, native_engine
@@ -359,7 +361,7 @@ def _copied_from(b: Broken) -> Iterator[None]:
     """A copy of a stopped container's files is under way: its client does not read on."""
     b.engine.docker("run", "--name", "user", b.pulled, "/bin/sh", "-c", "head -c 20000000 /dev/zero >/big")
     try:
-        with b.engine.client() as client, _half_read(client.get_archive("user", "/")):
+        with b.engine.client() as client, _half_read(archives.get(client, Filed.container("user"), "/")):
             yield
     finally:
         b.engine.docker("rm", "user")

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from desktop.client import archives
+from desktop.client.archives import Filed
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
@@ -152,11 +154,13 @@ def test_a_folder_is_listed_with_the_owners_inside(engine: RemappedEngine, name:
 
     def look() -> None:
         with engine.client() as client:
-            found = {each["name"]: each for each in client.files(name, "/d")["entries"]}
+            found = {each["name"]: each for each in archives.listing(client, Filed.container(name), "/d")["entries"]}
             owners = {entry: (each["uid"], each["gid"]) for entry, each in found.items()}
             assert owners == {"own": (0, 0), "other": (7, 8), "way": (0, 0)}
             assert found["way"]["target_type"] == "folder"
-            assert [each["name"] for each in client.files(name, "/d/way")["entries"]] == ["kept"]
+            assert [each["name"] for each in archives.listing(client, Filed.container(name), "/d/way")["entries"]] == [
+                "kept"
+            ]
 
     try:
         look()
