@@ -6,7 +6,7 @@ Other engines have none, and would delete for good what is deleted with `restora
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from desktop.client.api import ApiError, path_part
@@ -32,7 +32,9 @@ class Deleted:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Deleted:
-        return cls(**{**told, "volumes": tuple(told["volumes"])})
+        """What a newer engine tells besides is left out."""
+        known = {field.name: told[field.name] for field in fields(cls)}
+        return cls(**{**known, "volumes": tuple(told["volumes"])})
 
 
 def entries(client: EngineClient) -> list[Deleted] | None:
