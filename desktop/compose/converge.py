@@ -108,14 +108,10 @@ class Up:
             if one.service in self._containers and not one.is_oneoff:
                 self._containers[one.service].append(one)
         needs_work = self._unsettled(name for name in self.project.services if name in names)
-        order.each(
-            {name: needed for name, needed in self._creation_order().items() if name in needs_work}, self._converge
-        )
+        order.each(order.among(self._creation_order(), needs_work), self._converge)
         if self.options.start:
-            order.each(
-                {name: needed for name, needed in self._depends.items() if name in names and self._is_to_start(name)},
-                self._start,
-            )
+            to_start = [name for name in self._depends if name in names and self._is_to_start(name)]
+            order.each(order.among(self._depends, to_start), self._start)
 
     def _unsettled(self, names: Iterable[str]) -> set[str]:
         """The services of which a container has to be made or removed, or may have to be. Of the others it is reported

@@ -50,6 +50,16 @@ def sequence(dependencies: Dependencies) -> list[str]:
     return list(found)
 
 
+def among(dependencies: Dependencies, names: Collection[str]) -> dict[str, set[str]]:
+    """The order of `names` alone: each comes after those that it depends on, be it through others."""
+    nearest: dict[str, set[str]] = {}
+    for name in sequence(dependencies):
+        found = nearest[name] = set()
+        for other in dependencies[name]:
+            found |= {other} if other in names else nearest.get(other, set())
+    return {name: found for name, found in nearest.items() if name in names}
+
+
 class _Threads:
     """Threads that call `work`, made when they are needed. A pool of `concurrent.futures` takes more time for what it
     offers beside that than a request takes."""

@@ -22,6 +22,12 @@ def test_a_name_comes_after_those_it_depends_on() -> None:
     assert order.sequence(order.reverse(DIAMOND)) == ["top", "left", "right", "base"]
 
 
+def test_the_order_of_a_few_goes_through_the_others() -> None:
+    chain = {"web": ["api"], "api": ["cache", "db"], "cache": ["db"], "db": [], "alone": []}
+    assert order.among(chain, ["web", "db", "alone"]) == {"web": {"db"}, "db": set(), "alone": set()}
+    assert order.among(chain, chain) == {name: set(needed) for name, needed in chain.items()}
+
+
 def test_what_is_independent_runs_at_the_same_time() -> None:
     both = threading.Barrier(2)
     done: list[str] = []
