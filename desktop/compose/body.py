@@ -401,7 +401,7 @@ def _contents(project: Project, service: Service) -> Iterable[tuple[str, int, in
     for kind, reference, target in file_mounts(service):
         if project.file_object(kind, reference.source).file:
             continue
-        content = project.given_content(kind, reference.source)
+        content = project.content(kind, reference.source)
         try:
             owner = (int(reference.uid or 0), int(reference.gid or 0))
         except ValueError:

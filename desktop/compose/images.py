@@ -91,7 +91,7 @@ class EngineImages:
         folder = _local_context(service, build)
         extra: Mapping[str, bytes]
         if build.dockerfile_inline:
-            name, extra = ".compose.Dockerfile", {".compose.Dockerfile": build.dockerfile_inline.encode()}
+            name, _, extra = buildcontext.added(folder, build.dockerfile_inline.encode())
         else:
             name, _, extra = buildcontext.find_dockerfile(folder, str(folder / (build.dockerfile or "Dockerfile")))
         self._report(f"Image {image}", "Building")
@@ -128,11 +128,7 @@ class EngineImages:
                     f"service {service.name!r}: build.secrets only supports environment or file-based secrets: "
                     f"{one.source!r}"
                 )
-            try:
-                content = Path(item.file).read_bytes() if item.file else b""
-            except OSError as e:
-                raise ComposeError(f"service {service.name!r}: secret {one.source!r}: {e.strerror}: {item.file}") from e
-            found[one.target or one.source] = content or self._project.given_content("secrets", one.source)
+            found[one.target or one.source] = self._project.content("secrets", one.source)
         return found
 
     def _query(self, service: Service, build: Build, image: str) -> dict[str, Any]:

@@ -126,12 +126,18 @@ class Project:
         """The image of its containers: the one that it names, or the one that is built for it."""
         return service.image or self.own_name(service.name)
 
-    def given_content(self, kind: str, key: str) -> bytes:
-        """The content of a config or secret (`kind`: configs or secrets) that is in the project or a variable.
+    def content(self, kind: str, key: str) -> bytes:
+        """The content of a config or secret (`kind`: configs or secrets): its file's, or what is in the project or a
+        variable.
 
-        Raises ComposeError if the variable is not set.
+        Raises ComposeError if the file cannot be read or the variable is not set.
         """
         item = self.file_object(kind, key)
+        if item.file:
+            try:
+                return Path(item.file).read_bytes()
+            except OSError as e:
+                raise ComposeError(f"{kind[:-1]} {key!r}: {item.file} cannot be read: {e.strerror}") from e
         if item.environment and item.environment not in self.environment:
             raise ComposeError(f"environment variable {item.environment!r} required by {kind[:-1]} {key!r} is not set")
         return item.content.encode()

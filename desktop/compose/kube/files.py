@@ -149,12 +149,7 @@ def _base64(content: bytes) -> str:
 def _content(conversion: Conversion, kind: str, key: str, item: FileObject) -> bytes:
     if item.driver or item.template_driver:
         conversion.note(None, f"{kind}.{key}", "its driver is left out: the content is that of the file")
-    content = conversion.project.given_content(kind, key)
-    if item.file:
-        try:
-            content = Path(item.file).read_bytes()
-        except OSError as e:
-            raise ComposeError(f"{kind[:-1]} {key!r}: {item.file} cannot be read: {e.strerror}") from e
+    content = conversion.project.content(kind, key)
     if len(content) > _MOST:
         raise ComposeError(
             f"{kind[:-1]} {key!r} has {len(content)} bytes; Kubernetes takes at most {_MOST} in one object"
