@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint, Status, now_ns, rfc3339
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.filejobs import FILE_WORKER, FileJobs
 from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.launching import Launcher
 from vmagent.engine.options import PathStat
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
-from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
-from vmagent.helpers.pool import SingleUse, Spare, run_with_input, run_with_output
+from vmagent.errors import Conflict, NotFound
+from vmagent.helpers.pool import Spare
 from vmagent.images.changes import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
@@ -35,28 +36,10 @@ from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.messages import NotHeld
 
-FILE_WORKER = "vmagent.containers.fileworker"  # runs in a helper process
 SNAPSHOT = "vmagent.engine.snapshotting"  # runs in a helper process
 SPARE_AFTER_S = 0.02  # the reply goes out before a process is started
 SPARE_S = 600.0  # between two saves of somebody who edits
 CHANGED, ADDED, DELETED = 0, 1, 2
-_ERRORS: Mapping[str, type[EngineError]] = {"400": BadRequest, "404": NotFound, "409": Conflict}
-
-
-def _workers(record: Container, path: str, spare: Spare | None = None) -> SingleUse:
-    """For a job at `path` of a container."""
-    return workers_at(path, f"container {record.id}", spare)
-
-
-def workers_at(path: str, place: str, spare: Spare | None = None) -> SingleUse:
-    """For a job at `path` in `place`, a container or a volume as errors name it."""
-    return SingleUse(FILE_WORKER, partial(_engine_error, path, place), spare)
-
-
-def _engine_error(path: str, place: str, message: str, kind: str) -> EngineError:
-    if kind == "404":
-        message = f"Could not find the file {path} in {place}"
-    return _ERRORS.get(kind, EngineError)(message)
 
 
 async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
@@ -136,45 +119,24 @@ class Files:
                 "mounts": seen,
             }
 
+    def _jobs(self, record: Container, *, writable: bool = False) -> FileJobs:
+        return FileJobs(f"container {record.id}", partial(self._root, record, writable=writable), self._spare)
+
     async def folder(self, ref: str, path: str, most: int) -> bytes:
-        """FolderListing as JSON: what is in the folder at `path`, of that the first `most` by name. Raises NotFound."""
-        record = self._registry.find(ref).record
-        async with self._root(record) as root:
-            job = {"op": "list", "path": path, "most": most, "root": root}
-            async with aclosing(run_with_output(_workers(record, path), job)) as stream:
-                return b"".join([data async for data in stream])
+        """See FileJobs.listing."""
+        return await self._jobs(self._registry.find(ref).record).listing(path, most)
 
     # --- docker cp
 
     async def stat(self, ref: str, path: str) -> PathStat:
         """Raises NotFound."""
-        record = self._registry.find(ref).record
-        async with self._root(record) as root:
-            done = await _workers(record, path).run({"op": "stat", "path": path, "root": root})
-        return path_stat(done["stat"])
+        return await self._jobs(self._registry.find(ref).record).stat(path)
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-        """(docker's path stat, the tar of the file or folder at `path`). Raises NotFound."""
-        stream = self._get(self._registry.find(ref).record, path)
-        found = await anext(stream)
-        assert isinstance(found, PathStat)
-        return found, stream  # type: ignore[return-value]  # all further items are bytes
-
-    async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
+        """See FileJobs.get. Raises NotFound."""
+        record = self._registry.find(ref).record
         crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
-        found: asyncio.Future[PathStat] = asyncio.get_running_loop().create_future()
-
-        def on_event(event: JsonObject) -> None:
-            found.set_result(path_stat(event["stat"]))
-
-        async with self._root(record) as root:
-            job = {"op": "get", "path": path, "root": root, "crosses": crosses}
-            async with aclosing(run_with_output(_workers(record, path), job, on_event)) as stream:
-                first = await anext(stream)
-                yield await found
-                yield first
-                async for data in stream:
-                    yield data
+        return await self._jobs(record).get(path, crosses)
 
     async def put(
         self,
@@ -194,44 +156,18 @@ class Files:
                 await stack.enter_async_context(live.overlay)  # never mount an overlay twice: a start waits
             if live.record.state.running:
                 await stack.aclose()  # it was being started
-            putting = self._put(
-                live.record,
-                path,
-                chunks,
-                no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-                copy_uid_gid=copy_uid_gid,
-            )
+            owner = _numeric_owner(live.record.config["User"]) if copy_uid_gid else None
+            jobs = self._jobs(live.record, writable=True)
+            putting = jobs.put(path, chunks, no_overwrite_dir_non_dir=no_overwrite_dir_non_dir, owner=owner)
             await (putting if live.record.state.running else _unless_removed(live, putting))
         if more:
             asyncio.get_running_loop().call_later(SPARE_AFTER_S, self._spare.prepare)
-
-    async def _put(
-        self,
-        record: Container,
-        path: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        no_overwrite_dir_non_dir: bool,
-        copy_uid_gid: bool,
-    ) -> None:
-        owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
-        choices = {"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "owner": owner}
-        async with self._root(record, writable=True) as root:
-            workers = _workers(record, path, self._spare)
-            await run_with_input(workers, {"op": "put", "path": path, "root": root, **choices}, chunks)
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""
         live = self._registry.find(ref)
         self._events.publish(live.record, "export")
-        return self._export(live.record)
-
-    async def _export(self, record: Container) -> AsyncIterator[bytes]:
-        async with self._root(record) as root:
-            job = {"op": "export", "path": "/", "root": root}
-            async with aclosing(run_with_output(_workers(record, "/"), job)) as stream:
-                async for data in stream:
-                    yield data
+        return self._jobs(live.record).export()
 
     async def image_has(self, record: Container, path: str) -> bool:
         """Whether the image of `record` may have something at `path`."""
@@ -248,17 +184,20 @@ class Files:
         folder.mkdir(mode=0o700, exist_ok=True)
         users = None if is_own else self._users.of(record)
         ids = {"uid_map": users.uids, "gid_map": users.gids} if users is not None else {}
-        async with self._launcher.lowers(record) as lowers:
-            root = {
-                "target": str(folder),
-                "lowers": lowers[1:],
-                "upper": lowers[0],
-                "work": "",
-                "writable": False,
-                "mounts": [],
-            }
-            job = {"op": "copy_up", "path": path, "root": root, "target": str(target), "target_users": ids}
-            await _workers(record, path).run(job)
+
+        @asynccontextmanager
+        async def image_root() -> AsyncIterator[JsonObject]:
+            async with self._launcher.lowers(record) as lowers:
+                yield {
+                    "target": str(folder),
+                    "lowers": lowers[1:],
+                    "upper": lowers[0],
+                    "work": "",
+                    "writable": False,
+                    "mounts": [],
+                }
+
+        await FileJobs(f"container {record.id}", image_root).copy_up(path, str(target), ids)
 
     # --- diff, sizes, commit
 
@@ -347,10 +286,6 @@ _COMMITTED = (
     "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "Volumes", "ExposedPorts", "StopSignal", "Healthcheck",
     "Shell", "OnBuild",
 )  # fmt: skip
-
-
-def path_stat(found: Mapping[str, Any]) -> PathStat:
-    return PathStat(found["name"], found["size"], found["mode"], found["mtime"], found["linkTarget"])
 
 
 def _numeric_owner(user: str) -> tuple[int, int] | None:
