@@ -7,8 +7,10 @@ import contextlib
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import Container, ContainerId, Status
 from vmagent.containers.spares import SPARES, Spares
+from vmagent.engine import recovery
 from vmagent.engine import states as states_module
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
@@ -28,6 +31,7 @@ from vmagent.engine.options import LogOptions
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
 from vmagent.engine.streams import LogStream
+from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import Unavailable
 from vmagent.paths import DataRoot, ExecRoot
@@ -233,6 +237,53 @@ def test_folders_are_prepared_and_never_shared(tmp_path: Path) -> None:
         assert {(folder / "etc" / name).stat().st_mode & 0o777 for folder in made} == {0o644}
     assert {oct(path.stat().st_mode) for folder in made for path in folder.glob("*er")} == {oct(0o40755)}
     assert {path.name for path in tmp_path.iterdir()} == {*(folder.name for folder in made), beside.id}
+
+
+def test_two_threads_do_not_prepare_folders_at_once(tmp_path: Path) -> None:
+    beside: list[threading.Thread] = []
+
+    def make(folder: Path) -> None:
+        records.make_folder(folder)
+        if not beside:
+            beside.append(threading.Thread(target=spares.fill_up))
+            beside[0].start()
+            beside[0].join()
+
+    spares = Spares(tmp_path, make)
+    spares.fill_up()
+    assert len(os.listdir(tmp_path)) == SPARES
+
+
+def test_what_an_earlier_engine_has_prepared_goes_in_one_turn_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_root, background = DataRoot(tmp_path), Background()
+    for folder in (data_root.containers, data_root.trash):
+        folder.mkdir()
+    left = Spares(data_root.containers, records.make_folder)
+    left.fill_up()
+    folders = sorted(data_root.containers.iterdir())
+    records.save_new(folders[0], container(folders[0].name), is_made=True, is_durable=True)
+    turns = []
+    begin = background.begin
+
+    def noted(*asked: Any) -> asyncio.Future[Any]:
+        turns.append(asked)
+        return begin(*asked)
+
+    monkeypatch.setattr(background, "begin", noted)
+
+    async def discard() -> None:
+        tidying = Tidying(data_root, background, ContainerEvents(EventBus()))
+        found, incomplete = recovery._read_records(data_root.containers, frozenset())
+        assert [one.id for one in found] == [folders[0].name]
+        await tidying.discard_trees([*incomplete, tmp_path / "missing"])
+        assert len(turns) == 1
+        assert list(data_root.containers.iterdir()) == [folders[0]]
+        assert len(os.listdir(data_root.trash)) == SPARES - 1
+        background.close()
+
+    asyncio.run(discard())
 
 
 @contextlib.contextmanager

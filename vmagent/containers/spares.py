@@ -8,6 +8,7 @@ counts as a create that was not completed (`records.is_whole`), so the next engi
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Spares:
         raise OSError."""
         self._folder, self._fill = containers, fill
         self._made: deque[Spare] = deque()
+        self._filling = threading.Lock()
         self._unused: set[str] = set()  # the IDs of folders that were made, or are being made, and have no container
 
     def __contains__(self, name: str) -> bool:
@@ -52,7 +54,16 @@ class Spares:
         return len(self._made) < SPARES // 4
 
     def fill_up(self) -> None:
-        """Make as many as are missing, and flush them: the first flush writes all, and no create has to wait for it."""
+        """Make as many as are missing, and flush them: the first flush writes all, and no create has to wait for it.
+        Does nothing while another thread does that, as at the engine's start after a kill."""
+        if not self._filling.acquire(blocking=False):
+            return
+        try:
+            self._fill_up()
+        finally:
+            self._filling.release()
+
+    def _fill_up(self) -> None:
         made = [spare for _ in range(SPARES - len(self._made)) if (spare := self._make()) is not None]
         if not made:
             return

@@ -86,9 +86,9 @@ class Recovery:
         found, incomplete = await self._background.on_disk(
             _read_records, self._data_root.containers, frozenset(self._held)
         )
-        for folder in incomplete:  # creates that a crash cut short, and what an earlier engine has made for later ones
-            if not self._tidying.is_spare(folder):
-                await self._tidying.discard_tree(folder)
+        # Creates that a crash cut short, and the spare folders of an earlier engine: in one turn, as there are many.
+        # This engine's own spares are there where an earlier attempt to open has failed.
+        await self._tidying.discard_trees([folder for folder in incomplete if not self._tidying.is_spare(folder)])
         for record in found:
             try:
                 self._registry.names.reserve(record.name, record.id)

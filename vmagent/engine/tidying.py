@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +38,13 @@ class Tidying:
 
     async def discard_tree(self, path: Path) -> None:
         """Move `path` into the trash now, remove its files later. Raises OSError."""
-        target = self._trash_folder / f"{path.name}.{os.urandom(4).hex()}"
-        with suppress(FileNotFoundError):
-            await self._background.on_disk(os.rename, path, target)
-            self.remove_later(target)
+        await self.discard_trees([path])
+
+    async def discard_trees(self, paths: Sequence[Path]) -> None:
+        """As `discard_tree`, of many in one turn of a disk thread. Raises OSError."""
+        targets = {path: self._trash_folder / f"{path.name}.{os.urandom(4).hex()}" for path in paths}
+        self._trash += await self._background.on_disk(_moved, targets)
+        self._later()
 
     def remove_later(self, path: Path) -> None:
         """Remove an unused tree in a quiet moment. It may be missing."""
@@ -102,6 +106,16 @@ class Tidying:
     def finish(self) -> None:
         """At the engine's end: start to remove the trees that wait."""
         self._background.submit(_remove_trees, self._trash)
+
+
+def _moved(targets: Mapping[Path, Path]) -> list[Path]:
+    """Rename each folder that is there; the new paths."""
+    moved = []
+    for path, target in targets.items():
+        with suppress(FileNotFoundError):
+            os.rename(path, target)
+            moved.append(target)
+    return moved
 
 
 def _remove_trees(paths: list[Path]) -> None:
