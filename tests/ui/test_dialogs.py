@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton, QWidget
+from PySide6.QtWidgets import QPlainTextEdit, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from desktop.ui.kit.dialogs import Question
+from desktop.ui.kit.dialogs import Dialog, OneField, Question
+from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.words import shortened
 from tests.support.engine import NativeEngine
+from tests.ui.clipping import clipped
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import LIMIT_MS, Hands
 
@@ -44,6 +47,61 @@ def test_the_second_press_on_a_verb_reaches_nothing_below(theme: Theme, icons: I
     assert pressed == ["sure"]
     hands.click(below)
     assert pressed == ["sure", "below"]
+
+
+LONG = "a-volume-whose-name-says-all-there-is-to-say-about-what-is-in-it-and-more"
+
+
+@pytest.mark.parametrize("zoom", [-3, 0, 3])
+@pytest.mark.parametrize("name", ["data", LONG])
+def test_texts_of_dialogs_have_the_room_that_they_need(
+    theme: Theme, icons: Icons, zoom: int, name: str, qtbot: QtBot
+) -> None:
+    theme.set_zoom(zoom)
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(1000, 640)
+    window.show()
+    qtbot.waitExposed(window)
+
+    def ignore(_answer: object) -> None:
+        """Nothing is done."""
+
+    asked: list[Dialog] = [
+        Question(
+            theme, icons, window, title=f"Import into {name}, which exists?", facts=["One.", f"{name} stays. " * 4],
+            verb=f"Import into {shortened(name)} at once", sure=ignore, checkbox="With its anonymous volumes " * 2,
+        ),
+        OneField(
+            theme, icons, window, title=f"Bring {name} back under another name", fact="What it has stays. " * 3,
+            hint="Name", verb="Bring it back", icon="trash", sure=ignore,
+        ),
+    ]  # fmt: skip
+    for dialog in asked:
+        dialog.open()
+        assert clipped(dialog) == []
+        assert dialog.height() <= dialog.heightForWidth(dialog.width()), "no empty room either"
+        assert dialog.width() <= window.width()
+        dialog.reject()
+
+
+def test_the_well_of_a_dialog_shows_all_lines_of_a_long_text(theme: Theme, icons: Icons, qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(1000, 640)
+    window.show()
+    qtbot.waitExposed(window)
+    dialog = Dialog(theme, icons, "It failed", window)
+    well = CodeWell(theme, icons)
+    dialog.body.addWidget(well)
+    dialog.open()
+    for words in ("one", "word " * 60, "one"):
+        well.set_text(words)
+        dialog.fit()
+        text = well.findChild(QPlainTextEdit)
+        assert text is not None
+        assert text.verticalScrollBar().maximum() == 0
+        assert dialog.height() == dialog.sizeHint().height(), "it shrinks, too"
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from desktop.ui.kit.presses import SecondPress
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import sentence, tr
 
+SIDE = 24  # beside the content of a dialog, and beside a dialog that is as wide as the window
+
 
 class Scrim(QWidget):
     """Covers and dims the window under a dialog, blocks clicks, and holds the dialog with its shadow."""
@@ -78,6 +80,7 @@ class Dialog(QDialog):
         self.theme, self.icons = theme, icons
         self.setWindowTitle(title)
         self.setAccessibleName(title)
+        self._least = width
         self.setFixedWidth(width)
         self._window, self._before = window, window.focusWidget()
         outer = QVBoxLayout(self)
@@ -104,13 +107,24 @@ class Dialog(QDialog):
         self._scrim.show()
         self._scrim.raise_()
         self.show()
+        self.fit()  # what has wrapped its text in its own width may be of another height now
         if not self.isAncestorOf(QApplication.focusWidget() or self._scrim):
             first = self.first_focus()
             (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
 
     def fit(self) -> None:
-        """Take the height that the content needs now; what does not fit the window scrolls."""
-        self.adjustSize()
+        """Take the height that the content needs in the dialog's width now, which grows with long buttons and boxes;
+        what does not fit the window scrolls."""
+        layout = self.layout()
+        if layout is None:
+            return
+        boxes = [box.sizeHint().width() + 2 * SIDE + 2 for box in self.findChildren(CheckBox) if not box.isHidden()]
+        needed = max((self._least, self.foot.sizeHint().width() + 2, *boxes))
+        self.setFixedWidth(min(needed, max(self._least, self._window.width() - 2 * SIDE)))
+        layout.activate()
+        # `adjustSize` takes the height for the width that the texts would like.
+        height = layout.totalHeightForWidth(self.width())
+        self.resize(self.width(), height if height > 0 else layout.totalSizeHint().height())
         self._scrim.place()
         self._scrim.update()
 

@@ -98,6 +98,7 @@ class CodeWell(Card):
         self._text.setProperty("kind", "bare")
         self._text.setAccessibleName(name or tr("The same as a command"))
         self._text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self._text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._text.setTabChangesFocus(True)
         self._text.document().setDocumentMargin(0)
         self._copied = ""
@@ -123,14 +124,24 @@ class CodeWell(Card):
         return self._text.toPlainText()
 
     def _fit(self) -> None:
-        """Set the height to that of the wrapped text, at most ten lines; QPlainTextEdit's document counts in lines."""
-        lines = min(MOST_CODE_LINES, max(1, round(self._text.document().size().height())))
+        """Set the height to that of the wrapped text, at most ten lines."""
+        lines = min(MOST_CODE_LINES, self._lines())
         self._text.setViewportMargins(0, 6 if lines == 1 else 2, 0, 0)
         more = (
             Qt.ScrollBarPolicy.ScrollBarAsNeeded if lines == MOST_CODE_LINES else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         )
         self._text.setVerticalScrollBarPolicy(more)
         self._text.setFixedHeight(max(28, math.ceil(lines * QFontMetricsF(self._text.font()).lineSpacing()) + 12))
+
+    def _lines(self) -> int:
+        """How many lines the text takes; the document's own size has that only after a paint."""
+        document = self._text.document()
+        layout, block, lines = document.documentLayout(), document.firstBlock(), 0
+        while block.isValid() and lines < MOST_CODE_LINES:
+            layout.blockBoundingRect(block)  # breaks its lines
+            lines += max(1, block.layout().lineCount())
+            block = block.next()
+        return max(1, lines)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
