@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from desktop.ui.kit.language import install
+from desktop.ui.kit.theme import Theme
 from desktop.ui.shell.pages import in_sidebar
 from tests.project.languages import FOLDER, read
 from tests.support.engine import NativeEngine
@@ -47,3 +48,30 @@ def test_no_page_says_anything_in_english(
         assert not sorted(german & set(window.texts())), tab
     window.go("containers")
     assert "Container" in window.texts()
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize(("size", "zoom"), [((1280, 800), 0), ((1000, 640), 0), ((1280, 800), 3)])
+def test_no_text_of_a_page_is_cut_off_in_german(
+    engine: NativeEngine,
+    open_window: OpenWindow,
+    named: Callable[..., str],
+    theme: Theme,
+    size: tuple[int, int],
+    zoom: int,
+) -> None:
+    named("ui-lang", "sh", "-c", "echo line; sleep 1000", flags=("-v", "ui-lang:/v"))
+    theme.set_zoom(zoom)
+    window = open_window(engine)
+    window.resize(*size)
+    try:
+        for spec in in_sidebar():
+            window.go(spec.key)
+            window.wait_until_nothing_is_clipped()
+        for tab in TABS:
+            window.open_container("ui-lang", tab)
+            window.wait_until_nothing_is_clipped()
+        window.go("containers")
+    finally:
+        engine.docker("rm", "-f", "ui-lang")
+        engine.docker("volume", "rm", "ui-lang")

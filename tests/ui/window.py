@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt
@@ -31,6 +31,7 @@ from desktop.ui.shell.app import Cove
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
 from tests.ui.builds import BuildsPage
+from tests.ui.clipping import clipped
 from tests.ui.containers import ContainerPage, ContainersPage
 from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
@@ -89,6 +90,12 @@ class Window:
 
     def wait_until_lost(self) -> None:
         self._qtbot.waitUntil(lambda: self.phase is EnginePhase.LOST, timeout=LIMIT_MS)
+
+    def wait_until_phase(self, phase: EnginePhase, limit_ms: int, among: Sequence[EnginePhase] = ()) -> None:
+        """Wait until the window shows that, or it is `among` the phases that `note_phases` gives."""
+        self._qtbot.waitUntil(lambda: self.phase is phase or phase in among, timeout=limit_ms)
+        self._cove.window.activateWindow()
+        self._qtbot.waitUntil(self._cove.window.isActiveWindow, timeout=LIMIT_MS)
 
     @property
     def phase(self) -> EnginePhase:
@@ -279,6 +286,14 @@ class Window:
         """All that the window says now."""
         return texts(self._cove.window)
 
+    def wait_until_nothing_is_clipped(self) -> None:
+        """Wait until no text is cut off."""
+
+        def look() -> None:
+            assert clipped(self._cove.window) == [], self._cove.window.place
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
     def open_quick_run(self) -> None:
         """Open the palette as its own window, as a second start with `--quick-run` does."""
         self._cove.on_wish("quick-run")
@@ -381,7 +396,13 @@ class Window:
 
     def wait_until_told(self, title: str) -> None:
         """Wait for a message of that title."""
-        self._qtbot.waitUntil(lambda: title in self.toasts(), timeout=LIMIT_MS)
+
+        def is_told() -> None:
+            assert title in self.toasts(), (
+                f"told so far: {[(m.title, m.fact) for m in self._cove.window.toasts.messages]}"
+            )
+
+        self._qtbot.waitUntil(is_told, timeout=LIMIT_MS)
 
     def wait_until_busy(self, words: str) -> None:
         """Wait until the status bar tells of running work with these words."""

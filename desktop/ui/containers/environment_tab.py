@@ -172,7 +172,7 @@ class EnvironmentTab(ContainerTab):
     def _show(self) -> None:
         secrets = sum(is_secret(name) for name, _ in self._pairs)
         self.secrets.setVisible(secrets > 0)
-        self.variables.head.fact.setText(counted(secrets, "{n} secret", "{n} secrets") if secrets else "")
+        self.variables.head.fact.set_text(counted(secrets, "{n} secret", "{n} secrets") if secrets else "")
         shows = self.secrets.isChecked()
         self.variables.tell(
             [(name, value if shows or not is_secret(name) else HIDDEN, True) for name, value in self._pairs]

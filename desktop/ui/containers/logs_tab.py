@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader, note
@@ -78,11 +78,11 @@ class LogsTab(ContainerTab):
         """The bar above the log: search, streams, switches and buttons."""
         bar = QFrame()
         bar.setObjectName("logbar")
-        row = QHBoxLayout(bar)
+        self._bar_row = row = QHBoxLayout(bar)
         row.setContentsMargins(24, 10, 24, 10)
         row.setSpacing(8)
         self.search = Field(theme, icons, tr("Find in the log"), "magnifying-glass")
-        self.search.setMinimumWidth(150)
+        self.search.setMinimumWidth(140)
         self.search.setMaximumWidth(320)
         self.search.setTextMargins(21, 0, 62, 0)
         self._count = Label(theme, "", "small", "text2", self.search)
@@ -109,7 +109,18 @@ class LogsTab(ContainerTab):
         row.addSpacing(8)
         row.addWidget(self._erase)
         row.addWidget(self._export)
+        theme.changed.connect(self._fit_bar)
         return bar
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_bar()
+
+    def _fit_bar(self) -> None:
+        """Where the bar has too little room, the button at its end shows its icon only."""
+        self._export.set_short(False)
+        self._bar_row.invalidate()
+        self._export.set_short(self._bar_row.minimumSize().width() > self.width())
 
     def _build_why(self, theme: Theme, icons: Icons) -> QWidget:
         """The card with the reason of a failure, with margins around it."""

@@ -108,7 +108,7 @@ class ChartCard(Card):
         self._value = Label(desk.theme, "", "section")
         self._note = Label(desk.theme, "", "small", "text2")
         if legend:
-            head.fact.setText(legend)
+            head.fact.set_text(legend)
         head.add(self._value)
         head.add(self._note)
         column.addWidget(head)

@@ -86,7 +86,7 @@ class PartsCard(Card):
         column.setContentsMargins(16, 14, 16, 16)
         column.setSpacing(14)
         self.head = CardTitle(theme, icons, icon, title)
-        self.head.fact.setText(note)
+        self.head.fact.set_text(note)
         self.bar = StackBar(theme)
         self._legend = QGridLayout()
         self._legend.setHorizontalSpacing(24)

@@ -35,7 +35,7 @@ class StartCard(Card):
         column.setContentsMargins(16, 14, 16, 16)
         column.setSpacing(12)
         head = CardTitle(theme, icons, "clock", tr("Time to first output"))
-        head.fact.setText(tr("of a container of cove/hello, the median of {n} starts", n=STARTS))
+        head.fact.set_text(tr("of a container of cove/hello, the median of {n} starts", n=STARTS))
         self.measure = Button(theme, icons, tr("Measure it"), "play")
         head.add(self.measure)
         column.addWidget(head)

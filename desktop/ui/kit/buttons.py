@@ -77,9 +77,10 @@ class Button(FocusByKeyboard):
         self._theme, self._icons = theme, icons
         self.kind: Kind = kind
         self._icon_name, self._high, self._icon_size = icon, height, icon_size
+        self._is_short, self._tip = False, tip or ("" if text else name)
         self.setText(text)
         self.setAccessibleName(name or text.rstrip("…").rstrip("."))
-        self.setToolTip(tip or ("" if text else name))
+        self.setToolTip(self._tip)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.ArrowCursor)
         theme.changed.connect(self.update)
@@ -92,10 +93,18 @@ class Button(FocusByKeyboard):
     def set_label(self, text: str) -> None:
         self.setText(text)
         self.setAccessibleName(text.rstrip("…"))
+        self.set_short(self._is_short)
         self.updateGeometry()
 
+    def set_short(self, is_short: bool) -> None:
+        """Show the icon alone, with the label as its tooltip; a button without an icon keeps its label."""
+        self._is_short = is_short and bool(self._icon_name)
+        self.setToolTip(self._tip or (self.text() if self._is_short else ""))
+        self.updateGeometry()
+        self.update()
+
     def sizeHint(self) -> QSize:
-        if not self.text():
+        if not self.text() or self._is_short:
             return QSize(self._high, self._high)
         width = QFontMetrics(self._theme.font("name")).horizontalAdvance(self.text()) + 24
         return QSize(width + (24 if self._icon_name else 0), self._high)
@@ -122,7 +131,7 @@ class Button(FocusByKeyboard):
             painter.setPen(QPen(theme.colour("onfill" if self.kind in ("primary", "dangerfill") else "focus"), 2))
             inset = 2.5 if self.kind in ("primary", "dangerfill") else 0.5
             painter.drawRoundedRect(box.adjusted(inset, inset, -inset, -inset), 5, 5)
-        if not self.text():
+        if not self.text() or self._is_short:
             token = ink if self.kind != "plain" else "text2"
             self._icons.paint(painter, self._icon_name, token, self.rect(), self._icon_size)
             return

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.labels import IconLabel, Label
+from desktop.ui.kit.labels import ElidedLabel, IconLabel, Label
 from desktop.ui.kit.states import State
 from desktop.ui.kit.steps import BootStep, StepBars
 from desktop.ui.kit.theme import Theme
@@ -68,7 +68,7 @@ class CardTitle(QWidget):
         row.setSpacing(8)
         row.addWidget(IconLabel(theme, icons, icon, "text2", 18))
         self.title = Label(theme, title, "section")
-        self.fact = Label(theme, "", "small", "text2")
+        self.fact = ElidedLabel(theme, "", "small", "text2")
         self.right = Label(theme, "", "small", "text2")
         row.addWidget(self.title)
         row.addWidget(self.fact)

@@ -18,8 +18,8 @@ from desktop.ui.kit.page_head import PageHead
 from desktop.ui.kit.selection import Selection
 from desktop.ui.kit.words import tr
 
-NARROW_BELOW = 860
-SEARCH_WIDTH, NARROW_SEARCH_WIDTH = 232, 160
+SIDE = 24  # beside everything on a page
+SEARCH_WIDTH, LEAST_SEARCH_WIDTH = 232, 140
 
 
 def changes_of(model: QAbstractItemModel) -> tuple[SignalInstance, ...]:
@@ -47,7 +47,7 @@ class ListPage(Page):
         """`segments`: their names; `which` their accessible name; `hint` the filter's; `foot` pixels below the list."""
         super().__init__(desk, parent)
         column = QVBoxLayout(self)
-        column.setContentsMargins(24, 0, 24, foot)
+        column.setContentsMargins(SIDE, 0, SIDE, foot)
         column.setSpacing(0)
         head = PageHead(desk.theme, title)
         self.title, self.summary = head.title, head.summary
@@ -64,6 +64,8 @@ class ListPage(Page):
         self._tools_row.addWidget(self.segments)
         self._tools_row.addWidget(self.search)
         self._last_tool: QWidget = self.search
+        self._buttons: list[Button] = []
+        desk.theme.changed.connect(self._fit_tools)
         self._tools_row.addStretch(1)
         column.addWidget(self.tools)
         body = QWidget()
@@ -94,6 +96,7 @@ class ListPage(Page):
     def add_button(self, button: Button) -> None:
         """A button at the right of the filter."""
         self._tools_row.addWidget(button)
+        self._buttons.append(button)
         self.setTabOrder(self._last_tool, button)
         self._last_tool = button
 
@@ -160,6 +163,7 @@ class ListPage(Page):
         counts = self.counts()
         self.segments.set_counts(counts, self.unknown_segments())
         self.summary.setText(self.summarize())
+        self._fit_tools()
         self.tools.setVisible(bool(counts[0]))
         self.no_match.title.setText(self.no_match_title(self.search.text().strip()))
         self._stack.setCurrentWidget(self.shown_widget(counts[0]))
@@ -221,4 +225,21 @@ class ListPage(Page):
         super().resizeEvent(event)
         if self.bulk is not None:
             self.bulk.place()
-        self.search.setFixedWidth(NARROW_SEARCH_WIDTH if self.width() < NARROW_BELOW else SEARCH_WIDTH)
+        self._fit_tools()
+
+    def _fit_tools(self) -> None:
+        """Give the filter the room that is left; where that is too little, the buttons at the right show icons only."""
+        shown = [button for button in self._buttons if not button.isHidden()]
+        for button in shown:
+            button.set_short(False)
+        gaps = (len(shown) + 1) * self._tools_row.spacing()
+
+        def left() -> int:
+            used = self.segments.sizeHint().width() + sum(button.sizeHint().width() for button in shown)
+            return self.width() - 2 * SIDE - used - gaps
+
+        for button in reversed(shown):
+            if left() >= LEAST_SEARCH_WIDTH:
+                break
+            button.set_short(True)
+        self.search.setFixedWidth(max(LEAST_SEARCH_WIDTH, min(SEARCH_WIDTH, left())))

@@ -33,6 +33,8 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.tree import CHECK_X, FIRST_X, INSET, MIDDLE, TableHead, Tree
 
 ROW = 40
+BASE_PX = 13  # of the text for which the columns' widths are meant
+LEAST_SHARED = 180  # for the columns without a width, before the others grow
 
 
 class _Delegate(QStyledItemDelegate, Generic[T]):
@@ -126,6 +128,7 @@ class Table(Tree, Generic[T]):
         self.setItemDelegate(_Delegate(theme, icons, self))
         self.selectionModel().currentChanged.connect(lambda index, _: self.current_changed.emit(rows.item(index)))
         self.doubleClicked.connect(lambda index: self.opened.emit(rows.item(index)))
+        theme.changed.connect(self._spread)
 
     # what the page asks ----------------------------------------------------------------------------------------------
 
@@ -203,12 +206,15 @@ class Table(Tree, Generic[T]):
         self._spread()
 
     def _spread(self) -> None:
-        """Give the columns without a width what the others leave."""
+        """Give the columns without a width what the others leave. Widths grow with the text as far as there is room."""
         fixed = sum(column.width for column in self.columns)
         shares = sum(column.share for column in self.columns if not column.width)
-        left = max(0, self.viewport().width() - fixed)
+        room = self.viewport().width()
+        grown = max(1.0, min(self._theme.base_px / BASE_PX, (room - LEAST_SHARED) / max(1, fixed)))
+        left = max(0, room - round(fixed * grown))
         for number, column in enumerate(self.columns):
-            self.header().resizeSection(number, column.width or max(80, left * column.share // max(1, shares)))
+            shared = max(80, left * column.share // max(1, shares))
+            self.header().resizeSection(number, round(column.width * grown) or shared)
 
     # pointer and keys ------------------------------------------------------------------------------------------------
 

@@ -205,7 +205,7 @@ class RegistriesPage(Page):
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(6)
         head = CardTitle(theme, self.desk.icons, icon, title)
-        head.fact.setText(about)
+        head.fact.set_text(about)
         column.addWidget(head)
         for text in lines:
             label = Label(theme, text, "mono")

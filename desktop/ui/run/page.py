@@ -280,7 +280,7 @@ class RunPage(Page):
         )
         self._pull.setVisible(pulling)
         if pulling:
-            self._pull_title.fact.setText(run.layers.summary)
+            self._pull_title.fact.set_text(run.layers.summary)
             self._pull_title.right.setText(self._rate(run))
         failed = run.error is not None
         done = run.is_over and not failed and not run.is_cancelled
