@@ -24,6 +24,7 @@ from desktop.ui.containers.processes_tab import Process, processes_of
 from desktop.ui.feed.container import Container, Doing, Port, Usage, ports_of_inspect, ports_of_list
 from desktop.ui.feed.happening import Happening
 from desktop.ui.feed.image import Image
+from desktop.ui.feed.inventory import Inventory
 from desktop.ui.images.model import ImageModel, segments
 from desktop.ui.kit.rows import RowFilter
 from desktop.ui.kit.states import State
@@ -52,6 +53,17 @@ def container(name: str, project: str = "", **facts: Any) -> Container:
     labels = {"com.docker.compose.project": project, "com.docker.compose.service": name} if project else {}
     given = {"id": name * 8, "name": name, "image": "busybox", "status": "running", "labels": labels, **facts}
     return Container(**given)
+
+
+def test_a_restarted_container_that_runs_keeps_the_status_of_its_last_end() -> None:
+    """The engine says 0 while it runs."""
+    inventory, started_s = Inventory(), time.time()
+    running = container("loop", restart_count=4, started_s=started_s)
+    inventory.load([running])
+    assert running.note == "Restarted 4 times"
+    inventory.put(container("loop", status="restarting", exit_code=5, restart_count=4, started_s=started_s))
+    inventory.put(running)
+    assert inventory.known(running).note == "Restarted 4 times, last exit status 5"
 
 
 @pytest.mark.parametrize(

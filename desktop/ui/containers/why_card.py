@@ -134,11 +134,13 @@ class WhyCard(Card):
         """An unhealthy container, or one that is restarted again and again."""
         if container.is_crash_loop:
             self.title.setText(tr("{name} ends again and again", name=container.title))
-            why = tr(
-                "It was restarted {n} times; its last exit status was {code}. Its last lines are below.",
-                n=container.restart_count,
-                code=container.exit_code,
-            )
+            why = tr("It was restarted {n} times. Its last lines are below.", n=container.restart_count)
+            if container.has_last_status:
+                why = tr(
+                    "It was restarted {n} times; its last exit status was {code}. Its last lines are below.",
+                    n=container.restart_count,
+                    code=container.exit_code,
+                )
         else:
             self.title.setText(tr("{name}'s health check fails", name=container.title))
             why = counted(container.health_failures, "It failed {n} time in a row.", "It failed {n} times in a row.")

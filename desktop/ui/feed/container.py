@@ -157,6 +157,12 @@ class Container:
         return self.status == "running" and time.time() - (self.started_s or 0.0) < LOOP_QUIET_S
 
     @property
+    def has_last_status(self) -> bool:
+        """Whether `exit_code` is that of its last end: while it runs, the engine says 0 until this window has seen an
+        end."""
+        return self.status != "running" or bool(self.exit_code)
+
+    @property
     def state(self) -> State:
         if self.lost and (self.is_running or self.doing):
             return State.UNKNOWN
@@ -203,6 +209,8 @@ class Container:
             passed = time.time() - self.doing_since_s if self.doing_since_s else 0.0
             word = tr(self.doing.value)
             return tr("{doing}, {time}", doing=word, time=span(passed)) if passed >= 1 else word
+        if self.is_crash_loop and not self.has_last_status:
+            return counted(self.restart_count, "Restarted {n} time", "Restarted {n} times")
         if self.is_crash_loop:
             return counted(
                 self.restart_count,

@@ -35,10 +35,14 @@ class Inventory:
         if before is not None and before.asked_s > container.asked_s:
             return False
         self._dropped.pop(container.id, None)
-        self._containers[container.id] = container
+        self._containers[container.id] = _with_last_end(container, before)
         if before is None or (before.image_id, before.name) != (container.image_id, container.name):
             self._images_changed = True
         return True
+
+    def known(self, container: Container) -> Container:
+        """What is known of a container that was put."""
+        return self._containers[container.id]
 
     def drop(self, container_id: str, at_s: float) -> bool:
         """Remove a container that was gone at `at_s`; unknown ids are ignored. False: it was there later than that."""
@@ -70,3 +74,10 @@ class Inventory:
         for container in self._containers.values():
             users.setdefault(container.image_id, []).append(container.name)
         return [replace(image, used_by=tuple(users.get(image.id, ()))) for image in self._images]
+
+
+def _with_last_end(container: Container, before: Container | None) -> Container:
+    """With the exit status of its last end, which the engine no longer tells while a restarted container runs."""
+    if before is None or container.status != "running" or not container.restart_count or container.exit_code:
+        return container
+    return replace(container, exit_code=before.exit_code)

@@ -412,7 +412,9 @@ class EngineSession(QObject):
     def _apply_one(self, news: _Found | _Gone | _Unread | _Listed, batch: _Batch) -> None:
         if isinstance(news, _Found):
             if self._inventory.put(news.container):
-                batch.changed[news.container.id] = news.container  # it may be back: `dropped` is told before `changed`
+                batch.changed[news.container.id] = self._inventory.known(
+                    news.container
+                )  # it may be back: `dropped` is told before `changed`
         elif isinstance(news, _Gone):
             if self._inventory.drop(news.container_id, news.at_s):
                 batch.changed.pop(news.container_id, None)
@@ -493,4 +495,4 @@ class EngineSession(QObject):
     def put(self, fresh: Container) -> None:
         """Take what a verb has made of a container, by `inspect`, before the engine's event tells it."""
         if self._in_contact and self._inventory.put(fresh):
-            self.changed.emit([fresh])
+            self.changed.emit([self._inventory.known(fresh)])

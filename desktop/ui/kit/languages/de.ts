@@ -1452,6 +1452,10 @@
             <translation>Er wurde beendet (SIGKILL, Exit-Status 137): sofort auf Wunsch, oder weil er das Signal zum Anhalten ignorierte, bis seine Zeit um war.</translation>
         </message>
         <message>
+            <source>It was restarted {n} times. Its last lines are below.</source>
+            <translation>Er wurde {n}-mal neu gestartet. Seine letzten Zeilen stehen unten.</translation>
+        </message>
+        <message>
             <source>It was restarted {n} times; its last exit status was {code}. Its last lines are below.</source>
             <translation>Er wurde {n}-mal neu gestartet; sein letzter Exit-Status war {code}. Seine letzten Zeilen stehen unten.</translation>
         </message>
@@ -2452,8 +2456,20 @@
             <translation>{name} neu starten</translation>
         </message>
         <message>
+            <source>Restarted {n} time</source>
+            <translation>{n}-mal neu gestartet</translation>
+        </message>
+        <message>
             <source>Restarted {n} time, last exit status {code}</source>
             <translation>{n}-mal neu gestartet, letzter Exit-Status {code}</translation>
+        </message>
+        <message numerus="yes">
+            <source>Restarted {n} times</source>
+            <comment>counted</comment>
+            <translation>
+                <numerusform>{n}-mal neu gestartet</numerusform>
+                <numerusform>{n}-mal neu gestartet</numerusform>
+            </translation>
         </message>
         <message numerus="yes">
             <source>Restarted {n} times, last exit status {code}</source>
