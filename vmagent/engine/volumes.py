@@ -33,7 +33,7 @@ Json = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
 P = TypeVar("P", Path, str)
 
-FILES_LIMIT_S = 5.0  # how long a removal or a rename waits for those that read or write the volume's files
+FILES_LIMIT_S = 30.0  # how long a removal or a rename waits for those that read or write the volume's files
 
 
 @dataclass(frozen=True, slots=True)
