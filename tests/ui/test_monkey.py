@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.ui.monkey.monkey import KEYS, SHORTCUTS, WORDS
+from tests.ui.monkey.monkey import COMMANDS, KEYS, SHORTCUTS, WORDS
 from tests.ui.monkey.play import play
 from tests.ui.monkey.stage import stage
 from tests.ui.screen import open_screen
@@ -16,7 +16,7 @@ SEED = int(os.environ.get("COVE_MONKEY_SEED", "1"))  # the same actions in each 
 
 def test_the_monkeys_words_and_keys_are_on_the_keyboard() -> None:
     with open_screen() as screen:
-        for word in WORDS:
+        for word in (*WORDS, *COMMANDS):
             screen.type(word)
         for names in [*((key,) for key in KEYS), *SHORTCUTS]:
             screen.key(names[-1], *names[:-1])

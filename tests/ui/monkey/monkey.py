@@ -49,6 +49,7 @@ WORDS = [
     "web", "talker", "busybox", "shop", "data", "backend", "sleep 1000", "true", "8080", "a", "-1", "x y", "64m", ">",
     "ls -l", "top", "vi", "exit", "seq 1 9999", "localhost:1", "127.0.0.1", "10.99.0.0", "Bad Name", "latest", "quit",
 ]  # fmt: skip
+COMMANDS = ["Show the bin", "Undo the last deletion", "Create a volume"]  # of the palette
 SIZES = [(1280, 800), (1000, 640), (960, 600), (1100, 700)]
 PAUSE_MS, LOOK_MS = 12, 400  # between two actions; now and then a user looks at what came
 
@@ -151,6 +152,7 @@ class Monkey(QObject):
             (14, lambda: self._key(self._choice.choice(KEYS))),
             (10, lambda: self._shortcut(self._choice.choice(SHORTCUTS))),
             (8, lambda: self._word()),
+            (2, lambda: self._command(self._choice.choice(COMMANDS))),
             (8, lambda: self._wheel(self._spot(top))),
             (5, lambda: self._drag(self._spot(top), self._spot(top))),
             (6, lambda: self._move(self._spot(top))),
@@ -210,6 +212,13 @@ class Monkey(QObject):
         self._screen.type(word)
         if ends:
             self._screen.key("Return")
+
+    def _command(self, title: str) -> None:
+        """By the palette, as one does it who knows its name."""
+        self._note(f"command {title!r}")
+        self._screen.key("k", "Control_L")
+        self._screen.type(f">{title}")
+        self._screen.key("Return")
 
     def _wheel(self, place: QPoint) -> None:
         button, notches = self._choice.choice([WHEEL_UP, WHEEL_DOWN, WHEEL_DOWN]), self._choice.randrange(1, 8)

@@ -17,7 +17,7 @@ from tests.ui.monkey.witness import Deletions, confirmed
 from tests.ui.screen import NO_BUS, Screen
 
 SHOWN = 40  # actions before the end
-FEW, LOOK_EVERY_S = 22, 3.0  # with fewer things on its engine the monkey gets new ones
+FEW, LOOK_EVERY_S = 26, 3.0  # with fewer things on its engine the monkey gets new ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,10 @@ def play(engine: NativeEngine, screen: Screen, folder: Path, busybox_tar: Path, 
         status,
         (folder / "faults").read_text(),
         deletions.unnamed(confirmed(folder / "dialogs")),
-        [f"{key} {name}" for key, name in before.items() if key not in after and key not in gone],
+        [
+            *(f"{key} {name}" for key, name in before.items() if key not in after and key not in gone),
+            *(f"from the bin: {name}" for name in deletions.lost_from_bin),
+        ],
         len(deletions.gone),
         "\n".join((folder / "trace").read_text().splitlines()[-SHOWN:]),
     )

@@ -42,8 +42,23 @@ FILES = (
 )
 
 
+PROJECT = "bakery"  # a project whose images are built
+COMPOSE_FILE = """\
+services:
+  oven: {build: oven, init: true, command: sleep 100000, ports: ["127.0.0.1::80"]}
+  shelf: {build: {context: shelf}, init: true, command: sleep 100000, volumes: ["bread:/bread"]}
+volumes: {bread: {}}
+"""
+DOCKERFILE = "FROM busybox:latest\nRUN echo flour > /flour\nRUN sleep 0.2; date > /baked\n"
+
+
+def project_folder(engine: NativeEngine) -> Path:
+    """The folder of the project that `supply` brings up."""
+    return engine.root / PROJECT
+
+
 def supply(engine: NativeEngine, busybox_tar: Path) -> None:
-    """Make what is missing of 14 containers, three images, and their volumes and networks."""
+    """Make what is missing of 14 containers, three images, their volumes and networks, and a project with builds."""
 
     def docker(*words: str) -> None:
         engine.docker(*words, check=False)  # what is there is refused; what the monkey does meanwhile is its own affair
@@ -66,6 +81,15 @@ def supply(engine: NativeEngine, busybox_tar: Path) -> None:
         docker("run", "-d", "--name", name, *flags, *more, IMAGE, *command)
     docker("pause", "frozen")
     docker("create", "--name", "fresh", IMAGE)
+    _bring_up(project_folder(engine), engine)
+
+
+def _bring_up(folder: Path, engine: NativeEngine) -> None:
+    for service in ("oven", "shelf"):
+        (folder / service).mkdir(parents=True, exist_ok=True)
+        (folder / service / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "compose.yaml").write_text(COMPOSE_FILE)
+    engine.cove("compose", "up", "-d", cwd=folder, check=False)
 
 
 @contextlib.contextmanager
@@ -75,5 +99,5 @@ def stage(busybox_tar: Path) -> Iterator[NativeEngine]:
         supply(engine, busybox_tar)
         with engine.client() as client:
             found = len(client.containers(all=True))
-        assert found == len(CONTAINERS) + 1, f"{found} containers were made"
+        assert found == len(CONTAINERS) + 3, f"{found} containers were made"
         yield engine

@@ -144,7 +144,10 @@ def _look_for_threads(faults: Faults) -> None:
     deadline = time.monotonic() + END_S
 
     def left() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        """Python's list keeps threads of Qt that have called Python, also after their end; the kernel's has none."""
+        there = {int(task.name) for task in Path("/proc/self/task").iterdir()}
+        others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        return [thread.name for thread in others if thread.native_id in there]
 
     while left() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -18,6 +18,7 @@ from pathlib import Path
 from PySide6.QtCore import QModelIndex
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLabel, QLineEdit, QPlainTextEdit, QWidget
 
+from desktop.client import bin
 from desktop.client.engine import ApiError, ConnectionFailed
 from desktop.ui.cost.model import MEASURED
 from desktop.ui.kit.buttons import CheckBox
@@ -26,6 +27,7 @@ from tests.support.engine import NativeEngine
 from tests.support.waiting import wait_until
 
 ANONYMOUS = re.compile("[0-9a-f]{64}")
+FOR_GOOD = "in the bin"  # a kind of deletion: of what could have been brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Deletions:
     engine: NativeEngine
     gone: list[Gone] = field(default_factory=list)
     by_themselves: set[str] = field(default_factory=set)  # containers that are removed when they end
+    binned: dict[str, str] = field(default_factory=dict)  # what can be brought back by its events: names by entry
+    lost_from_bin: list[str] = field(default_factory=list)  # known at the end
 
     def __post_init__(self) -> None:
         self._client = self.engine.client()
@@ -122,7 +126,9 @@ class Deletions:
         with self.engine.client() as client:
             client.volume_create("the-end")
             client.volume_remove("the-end")
-        wait_until(lambda: self._last == "the-end")
+            wait_until(lambda: self._last == "the-end")
+            there = {entry.id for entry in bin.entries(client) or ()}
+        self.lost_from_bin = [name for entry, name in self.binned.items() if entry not in there]
         self._stream.close()
         self._thread.join()
         self._client.close()
@@ -146,11 +152,21 @@ class Deletions:
             self.gone.append(Gone("name of an image", key, (name,), at_s))
         elif (kind, action) == ("image", "delete"):
             self.gone.append(Gone("image", key, tuple(self._untagged.pop(key, ())), at_s))
+        elif kind == "bin":
+            self._take_binned(action, key, name, at_s)
         elif action == "destroy":
             if kind == "volume" and key == "the-end":
                 self._last = key
             else:
                 self.gone.append(Gone(kind, key, (name,) if name else (), at_s))
+
+    def _take_binned(self, action: str, entry: str, name: str, at_s: float) -> None:
+        if action == "add":
+            self.binned[entry] = name
+            return
+        self.binned.pop(entry, None)
+        if action == "delete":
+            self.gone.append(Gone(FOR_GOOD, entry, (name,), at_s))
 
     def _look(self, container: str) -> None:
         with contextlib.suppress(ApiError), self.engine.client() as client:
@@ -163,6 +179,8 @@ class Deletions:
 
     def _is_named(self, gone: Gone, dialogs: list[Confirmed]) -> bool:
         before = [dialog for dialog in dialogs if dialog.at_s <= gone.at_s]
+        if gone.kind == FOR_GOOD:  # the question before the first deletion named it, too, and promised the bin
+            before = [dialog for dialog in before if "for good" in dialog.title]
         if gone.kind == "container" and gone.key in self.by_themselves:
             return True
         goes_with_container = gone.kind == "volume" and bool(ANONYMOUS.fullmatch(gone.key))
