@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from PySide6.QtCore import QPoint, QRect
+from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from desktop.ui.kit.bulk import BulkBar
+from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.menus import Act
+from desktop.ui.kit.states import State
+from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.toasts import Toast, Toasts
 from tests.support.engine import NativeEngine
+from tests.ui.clipping import clipped
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import LIMIT_MS
 from tests.ui.held import held
@@ -55,3 +64,36 @@ def test_finished_work_is_told_while_the_window_is_hidden(
         waiting.go_on.set()
         qtbot.waitUntil(lambda: [title for title, _ in notices] == [f"{name} was pulled"], timeout=LIMIT_MS)
         engine.docker("rmi", name)
+
+
+@pytest.mark.parametrize("zoom", [0, 3])
+def test_messages_cut_off_no_button_and_leave_the_bar_of_selected_rows_free(
+    theme: Theme, icons: Icons, zoom: int, qtbot: QtBot
+) -> None:
+    theme.set_zoom(zoom)
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(960, 600)
+    acts = [Act(name, "trash", name) for name in ("Start", "Stop", "Restart", "Pause", "Delete…")]
+    bar, toasts = BulkBar(theme, icons, acts, window), Toasts(theme, icons, window)
+    window.show()
+    qtbot.waitExposed(window)
+
+    def ignore() -> None:
+        """Nothing is done."""
+
+    actions = [("Another name…", ignore), ("Show the bin", ignore)]
+    toasts.tell("ui-a was not brought back", "There is a container ui-a now.", State.PROBLEM, actions)
+    toasts.tell("ui-b was deleted", "In the bin for 24 hours.", actions=[("Undo", ignore)])
+    low, high = sorted(window.findChildren(Toast), key=lambda toast: -toast.y())
+    assert clipped(window) == []
+    below = low.y()
+    bar.tell(2, frozenset())
+    bar.show()
+    qtbot.waitUntil(lambda: low.y() < below, timeout=LIMIT_MS)
+    free = bar.box.translated(bar.pos())
+    for toast in (low, high):
+        for button in toast.findChildren(QAbstractButton):
+            assert not free.intersects(QRect(button.mapTo(window, QPoint(0, 0)), button.size()))
+    bar.hide()
+    qtbot.waitUntil(lambda: low.y() == below, timeout=LIMIT_MS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QRect, QRectF, Signal
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPen, QShowEvent
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.icons import Icons
@@ -15,6 +15,7 @@ from desktop.ui.kit.menus import Act
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import counted, tr
 
+BAR_MOVED = QEvent.Type(QEvent.registerEventType())  # sent to the window whose bar has come, gone or moved
 SHADOW_LEFT, SHADOW_TOP, SHADOW_BELOW = 28, 18, 38
 
 
@@ -62,11 +63,29 @@ class BulkBar(QWidget):
         host, size = self._host, self.sizeHint()
         self.move((host.width() - size.width()) // 2, host.height() - size.height() + SHADOW_BELOW - 6)
         self.raise_()
+        self._announce()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._announce()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Messages make room for the bar: they lie over the same edge of the window."""
+        QApplication.postEvent(self.window(), QEvent(BAR_MOVED))
+
+    @property
+    def box(self) -> QRect:
+        """The bar without its shadow, in its own coordinates."""
+        return self.rect().adjusted(SHADOW_LEFT, SHADOW_TOP, -SHADOW_LEFT, -SHADOW_BELOW)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = self.rect().adjusted(SHADOW_LEFT, SHADOW_TOP, -SHADOW_LEFT, -SHADOW_BELOW)
+        box = self.box
         self._theme.draw_shadow(painter, box)
         painter.setPen(QPen(self._theme.colour("line2"), 1))
         painter.setBrush(self._theme.brush("raised"))

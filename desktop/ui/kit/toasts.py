@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from PySide6.QtCore import QEvent, QObject, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from desktop.ui.kit.bulk import BAR_MOVED, BulkBar
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import IconLabel, Label
@@ -22,6 +23,7 @@ PROBLEM_MS = 20_000  # a problem stays longer, and is under the bell afterwards
 MOST = 3
 WIDTH = 288
 SHADOW = 28
+BUTTONS_WIDTH = WIDTH - 14 - 20 - 12 - 12 - 28 - 10  # between icon and close button
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,19 @@ class Toast(QWidget):
             fact.setWordWrap(True)
             column.addWidget(fact)
         if message.actions:
-            buttons = QHBoxLayout()
-            buttons.setSpacing(8)
-            buttons.setContentsMargins(0, 6, 0, 0)
-            for text, call in message.actions[:2]:
-                button = Button(theme, icons, text, height=28)
+            buttons = [Button(theme, icons, text, height=28) for text, _ in message.actions[:2]]
+            needed = sum(button.sizeHint().width() for button in buttons) + 8 * (len(buttons) - 1)
+            beside, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+            line = QBoxLayout(beside if needed <= BUTTONS_WIDTH else below)
+            line.setSpacing(8)
+            line.setContentsMargins(0, 6, 0, 0)
+            for button, (_, call) in zip(buttons, message.actions, strict=False):
                 button.clicked.connect(call)
                 button.clicked.connect(self.closed)
-                buttons.addWidget(button)
-            buttons.addStretch(1)
-            column.addLayout(buttons)
+                line.addWidget(button)
+            if needed <= BUTTONS_WIDTH:
+                line.addStretch(1)
+            column.addLayout(line)
         row.addLayout(column, 1)
         close = Button(theme, icons, icon="x", kind="ghost", name=tr("Close"), height=28)
         close.clicked.connect(self.closed)
@@ -165,7 +170,13 @@ class Toasts(QObject):
             self._place()
 
     def _place(self) -> None:
-        bottom = self._host.height() - self._foot - 12 + SHADOW + 10
+        """From the lower right corner up; above a bar that would be covered."""
+        edge = self._host.height() - self._foot
+        for bar in self._host.findChildren(BulkBar):
+            box = bar.box.translated(bar.mapTo(self._host, QPoint(0, 0)))
+            if bar.isVisible() and box.right() > self._host.width() - 24 - WIDTH - 12:
+                edge = min(edge, box.top())
+        bottom = edge - 12 + SHADOW + 10
         for toast in reversed(self._shown):
             size = toast.sizeHint()
             toast.setGeometry(
@@ -177,6 +188,6 @@ class Toasts(QObject):
             bottom -= size.height() - 2 * SHADOW + 12
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize:
+        if event.type() in (QEvent.Type.Resize, BAR_MOVED):
             self._place()
         return super().eventFilter(watched, event)
