@@ -290,7 +290,8 @@ class Window:
         """Wait until no text is cut off."""
 
         def look() -> None:
-            assert clipped(self._cove.window) == [], self._cove.window.place
+            cut = clipped(self._cove.window)
+            assert not cut, f"cut off on page {self.page}: {cut}"
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
 

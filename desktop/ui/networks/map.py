@@ -13,7 +13,7 @@ from desktop.ui.feed.container import Port, Traffic, volume_title
 from desktop.ui.feed.usage import Traffics
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.diagram import Box, Diagram, DiagramView
-from desktop.ui.kit.labels import Label
+from desktop.ui.kit.labels import ElidedLabel
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import counted, disk, listed, tr
@@ -372,7 +372,7 @@ class Legend(QWidget):
         ):
             line = _Line(theme, token, width)
             row.addWidget(line)
-            row.addWidget(Label(theme, text, "caption", "text2"))
+            row.addWidget(ElidedLabel(theme, text, "caption", "text2"))
             row.addSpacing(8)
         row.addStretch(1)
 
