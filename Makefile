@@ -47,7 +47,8 @@ vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/
 	@touch $@
 
 %.qm: %.ts $(LOCKED)
-	@$(BIN)/pyside6-lrelease -silent $< -qm $@
+	@# Put in place by a rename: a window that runs has the old one mapped.
+	@$(BIN)/pyside6-lrelease -silent $< -qm $@.new && mv $@.new $@
 
 # `cove` on Linux is a small program before the interpreter. It replaces the console script, in one step, as it may run.
 $(BIN)/.front: $(LOCKED) vmagent/native/bin/spawner-x86_64
