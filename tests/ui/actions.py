@@ -29,6 +29,9 @@ BIN = "ui/test_undo.py::test_the_bin_brings_back_and_deletes_for_good_what_is_ch
 BIN_COMMANDS = "ui/test_undo.py::test_the_palette_undoes_and_shows_the_bin"
 UNDO = "ui/test_undo.py::test_deleted_containers_come_back_by_undo_and_by_ctrl_z"
 MOVES = "ui/test_volume_moves.py"
+VM_PALETTE = "ui/test_vm_actions.py::test_the_palette_stops_the_vm_after_a_question_and_starts_it"
+VM_MENU = "ui/test_vm_actions.py::test_the_engines_menu_restarts_stops_and_starts_the_vm"
+VM_TRAY = "ui/test_vm_actions.py::test_the_tray_stops_and_starts_the_vm"
 COST = "ui/test_cost.py::test_memory_processor_and_disk_are_told_by_what_uses_them"
 
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -109,6 +112,9 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "builds: cancel": (f"{BUILDS}::test_a_running_build_is_live_and_is_cancelled",),
     "builds: copy": (f"{BUILDS}::test_only_the_named_build_is_deleted_from_the_history",),
     "builds: delete": (f"{BUILDS}::test_only_the_named_build_is_deleted_from_the_history",),
+    "engine: Start the VM": (VM_MENU,),
+    "engine: Stop the VM…": (VM_MENU,),
+    "engine: Restart the VM…": (VM_MENU,),
     "engine: Copy its address": (f"{HERE}::test_the_engines_address_is_copied",),
     "key: Alt+Left": (KEYS,),
     "key: Alt+Right": (KEYS,),
@@ -133,6 +139,8 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "palette: Pull an image…": (ASKED,),
     "palette: Run an image…": (ASKED,),
     "palette: Quit Cove": (QUIT,),
+    "palette: Start the VM": (VM_PALETTE,),
+    "palette: Stop the VM…": (VM_PALETTE,),
     "palette: Undo the last deletion": (BIN_COMMANDS,),
     "palette: Show the bin": (BIN_COMMANDS,),
     "palette: Use the dark theme": (THEMES,),
@@ -147,6 +155,8 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tray: Restart": (TRAY,),
     "tray: Start": (f"{PROCESS}::test_the_tray_stops_and_starts_a_container",),
     "tray: Stop": (f"{PROCESS}::test_the_tray_stops_and_starts_a_container",),
+    "tray: Start VM": (VM_TRAY,),
+    "tray: Stop VM": (VM_TRAY,),
     "tray: Quit Cove": (QUIT,),
     "more: sort": ("ui/test_lists.py::test_the_first_click_on_an_amount_puts_the_largest_on_top",),
     "more: upload files": (FILES, f"{MOVES}::test_the_files_of_a_volume_are_looked_at_fetched_and_put"),
@@ -169,15 +179,3 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "more: several shells": ("ui/test_container_tabs.py::test_shells_are_opened_on_request_several_at_once",),
     "more: measure a start": ("ui/test_cost.py::test_a_start_is_measured_on_request_and_leaves_nothing",),
 }
-# Offered, and done by no test: the window of the tests is on a native engine.
-UNTESTED: Final = frozenset(
-    {
-        "engine: Start the VM",
-        "engine: Stop the VM…",
-        "engine: Restart the VM…",
-        "palette: Start the VM",
-        "palette: Stop the VM…",
-        "tray: Start VM",
-        "tray: Stop VM",
-    }
-)

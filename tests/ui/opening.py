@@ -16,5 +16,10 @@ from desktop.ui.shell.application import Application
 
 def cove_on(host: str, app: Application, theme: Theme, paths: HostPaths, folder: Path) -> Cove:
     """Cove on the engine at the address `host`, not opened yet. What the window remembers lies in `folder`."""
+    return cove_in(Context("address", Endpoint.parse(host), "-H"), app, theme, paths, folder)
+
+
+def cove_in(context: Context, app: Application, theme: Theme, paths: HostPaths, folder: Path) -> Cove:
+    """Cove in `context`, not opened yet."""
     settings = QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
-    return Cove(app, theme, Context("address", Endpoint.parse(host), "-H"), paths, settings)
+    return Cove(app, theme, context, paths, settings)

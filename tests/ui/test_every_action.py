@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from tests.support.engine import NativeEngine
-from tests.ui.actions import TESTS, UNTESTED
+from tests.ui.actions import TESTS
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL, LIMIT_MS
 from tests.ui.offered import offered
@@ -26,13 +26,13 @@ LABEL = "com.docker.compose"
 
 
 def test_every_action_that_the_window_offers_is_in_the_table() -> None:
-    missing = sorted(offered() - set(TESTS) - UNTESTED)
+    missing = sorted(offered() - set(TESTS))
     assert not missing, f"no test is named for {missing}"
 
 
 def test_the_table_has_nothing_that_the_window_does_not_offer() -> None:
     code = {name for name in TESTS if not name.startswith("more: ")}
-    gone = sorted((code | UNTESTED) - offered())
+    gone = sorted(code - offered())
     assert not gone, f"these are offered no more: {gone}"
 
 

@@ -19,9 +19,9 @@ from desktop.ui.run.recent import RecentRuns
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.ui.held import held
+from tests.ui.program import Program
 from tests.ui.screen import LIMIT_MS, NotifierTray, Screen, Tray, XembedTray, open_notifier_tray, open_screen
 
-END_LIMIT_S = 60
 STOPS_WITH_3 = [
     "sh",
     "-c",
@@ -48,38 +48,6 @@ def tray(request: pytest.FixtureRequest, screen: Screen, qtbot: QtBot) -> Tray:
     return made
 
 
-class Program:
-    """A `cove-desktop` process whose window is visible and whose icon is in the tray."""
-
-    def __init__(self, screen: Screen, tray: Tray, engine: NativeEngine, home: Path, qtbot: QtBot) -> None:
-        self.screen, self.tray, self._qtbot = screen, tray, qtbot
-        icons = tray.count()
-        command: list[str | Path] = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
-        desktop = {**screen.environment, **tray.environment, "COVE_HOME": str(home), "LC_ALL": "C.UTF-8"}
-        self.process = subprocess.Popen(command, env={**os.environ, **desktop})
-        try:
-            qtbot.waitUntil(lambda: tray.count() > icons and bool(self.windows()), timeout=LIMIT_MS)
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-        self.window = next(iter(self.windows()))
-        screen.focus(self.window)
-
-    def windows(self) -> dict[int, tuple[int, int]]:
-        """The main window if it is visible; no other program runs on the screen."""
-        return {window: size for window, size in self.screen.windows().items() if size[0] >= 960}
-
-    def hide(self) -> None:
-        """Close the window to the tray."""
-        self.screen.key("w", "Control_L")
-        self._qtbot.waitUntil(lambda: not self.windows(), timeout=LIMIT_MS)
-
-    def wait_until_ended(self) -> int:
-        """Wait for the end; returns the exit status. Raises TimeoutExpired if the process does not end."""
-        return self.process.wait(END_LIMIT_S)
-
-
 @pytest.fixture
 def started() -> Iterator[list[Program]]:
     """Starts programs; they are killed after the test."""
@@ -95,7 +63,7 @@ def start(
     started: list[Program], screen: Screen, engine: NativeEngine, tmp_path: Path, qtbot: QtBot
 ) -> Callable[[Tray], Program]:
     def start_it(tray: Tray) -> Program:
-        started.append(Program(screen, tray, engine, tmp_path, qtbot))
+        started.append(Program(screen, tray, ("-H", engine.host), tmp_path, qtbot))
         return started[-1]
 
     return start_it
