@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
 
+from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.labels import ElidedLabel
 
 PADDING = 2  # of what a widget asks for beyond its text
@@ -13,7 +14,8 @@ def clipped(top: QWidget) -> list[str]:
     """The texts of visible labels and buttons inside `top` that are cut off; not of those that shorten themselves."""
     found = []
     for widget in top.findChildren(QWidget):
-        if not widget.isVisible() or isinstance(widget, ElidedLabel):
+        shortens = isinstance(widget, ElidedLabel) or (isinstance(widget, CheckBox) and widget.minimumWidth())
+        if not widget.isVisible() or shortens:
             continue
         text = widget.text() if isinstance(widget, QLabel | QAbstractButton) else ""
         if not text:

@@ -176,6 +176,8 @@ def test_a_clean_up_of_volumes_deletes_what_is_ticked_and_nothing_else(
     page.wait_until_shown(anonymous[:12])
     page.press_button("Clean up")
     assert {"ui-keep", "ui-go", anonymous[:12]} <= set(window.ticks())
+    assert any("can be brought back from the bin" in words for words in window.dialog_words())
+    assert "This cannot be undone." not in window.dialog_words()
     assert [name for name, on in window.ticks().items() if on and name.startswith("ui-")] == []
     for name, on in window.ticks().items():
         if on != (name in ("ui-go", anonymous[:12])):

@@ -225,6 +225,12 @@ class Switch(_Toggle):
 class CheckBox(_Toggle):
     """A box with a check, and its label."""
 
+    def shorten(self) -> None:
+        """From now on the label is shortened where it has too little room; the tooltip has all of it."""
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(80)
+        self.setToolTip(self.text())
+
     def sizeHint(self) -> QSize:
         return QSize(26 + QFontMetrics(self._theme.font("body")).horizontalAdvance(self.text()) + 2, 28)
 
@@ -237,7 +243,9 @@ class CheckBox(_Toggle):
             painter.drawRoundedRect(QRectF(0, (self.height() - 16) / 2, 16, 16), 4, 4)
         painter.setFont(self._theme.font("body"))
         painter.setPen(self._theme.colour("text"))
-        painter.drawText(self.rect().adjusted(26, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
+        place = self.rect().adjusted(26, 0, 0, 0)
+        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, place.width())
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, text)
 
 
 def paint_check(painter: QPainter, theme: Theme, box: QRect, state: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import CheckBox
@@ -40,7 +41,9 @@ class CleanUp(Dialog):
         choices: Sequence[Choice],
         verb: Callable[[Sequence[Choice]], str],
         sure: Callable[[list[str]], None],
+        fact: str = "",
     ) -> None:
+        """`fact`: whether it can be undone, and how; it cannot without one."""
         super().__init__(desk.theme, desk.icons, title, desk.window, width=560)
         self._verb, self._sure = verb, sure
         heading = Label(desk.theme, title, "heading")
@@ -65,6 +68,7 @@ class CleanUp(Dialog):
             box = CheckBox(desk.theme, choice.text)
             box.setChecked(choice.ticked)
             box.toggled.connect(self._show)
+            box.shorten()
             line.addWidget(box)
             line.addWidget(Label(desk.theme, choice.note, "small", "text2"))
             line.addStretch(1)
@@ -74,10 +78,12 @@ class CleanUp(Dialog):
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
         scroll.setFixedHeight(min(MOST_ROWS, len(choices)) * ROW + 4)
         self.body.addWidget(scroll)
-        warning = Label(desk.theme, tr("This cannot be undone."), "body", "text2")
+        warning = Label(desk.theme, fact or tr("This cannot be undone."), "body", "text2")
+        warning.setWordWrap(True)
         self.body.addWidget(warning)
         self.foot.addStretch(1)
         self.keep, self.act = self.add_buttons(tr("Cancel"), "", "dangerfill")

@@ -118,7 +118,8 @@ class Dialog(QDialog):
         layout = self.layout()
         if layout is None:
             return
-        boxes = [box.sizeHint().width() + 2 * SIDE + 2 for box in self.findChildren(CheckBox) if not box.isHidden()]
+        whole = [box for box in self.findChildren(CheckBox) if not box.isHidden() and not box.minimumWidth()]
+        boxes = [box.sizeHint().width() + 2 * SIDE + 2 for box in whole]
         needed = max((self._least, self.foot.sizeHint().width() + 2, *boxes))
         self.setFixedWidth(min(needed, max(self._least, self._window.width() - 2 * SIDE)))
         layout.activate()

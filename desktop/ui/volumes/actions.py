@@ -141,8 +141,7 @@ class VolumeActions:
         CleanUp(
             self._desk,
             title=tr("Clean up volumes"),
-            sentence=tr("No container has these volumes. Named ones may hold data that you want: tick what may go.")
-            + f" {self._undo.fact if self._undo.can else ''}".rstrip(),
+            sentence=tr("No container has these volumes. Named ones may hold data that you want: tick what may go."),
             choices=[
                 Choice(
                     key=volume.name,
@@ -155,6 +154,7 @@ class VolumeActions:
             ],
             verb=verb,
             sure=self._delete,
+            fact=self._undo.fact,
         ).open()
 
 
