@@ -78,6 +78,23 @@ def test_del_on_an_image_asks_and_deletes(engine: NativeEngine, open_window: Ope
     assert image not in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
 
 
+def test_an_image_of_a_running_container_is_not_offered_for_deletion(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], image: str
+) -> None:
+    named("ui-user", "sleep", "1000", image=image)
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-user", "running")
+    window.go("images")
+    window.images.wait_until_used(image)
+    window.images.choose(image)
+    window.images.press(Qt.Key.Key_Delete)
+    assert f"Image {image} is in use" in window.dialog_words()
+    assert any(words.startswith("ui-user runs from it.") for words in window.dialog_words())
+    window.press("Show ui-user")
+    assert window.page == "container"
+    assert window.container.name == "ui-user"
+
+
 def test_an_image_of_a_stopped_container_is_deleted_only_with_the_box_ticked(
     engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], image: str
 ) -> None:

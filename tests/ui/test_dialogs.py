@@ -9,11 +9,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPlainTextEdit, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from desktop.client.engine import PullProgress
 from desktop.ui.kit.dialogs import Dialog, OneField, Question
 from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import shortened
+from desktop.ui.run.layers import LayerModel
+from desktop.ui.run.pipeline import LAYER_ROW, LayerList
 from tests.support.engine import NativeEngine
 from tests.ui.clipping import clipped
 from tests.ui.conftest import OpenWindow
@@ -102,6 +105,35 @@ def test_the_well_of_a_dialog_shows_all_lines_of_a_long_text(theme: Theme, icons
         assert text is not None
         assert text.verticalScrollBar().maximum() == 0
         assert dialog.height() == dialog.sizeHint().height(), "it shrinks, too"
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_the_layers_of_a_pull_stay_above_the_buttons_of_its_dialog(
+    theme: Theme, icons: Icons, count: int, qtbot: QtBot
+) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(960, 600)
+    window.show()
+    qtbot.waitExposed(window)
+    model = LayerModel(window)
+    dialog = Dialog(theme, icons, "Pull it", window, width=760)
+    layers = LayerList(theme, icons, model)
+    dialog.body.addWidget(layers)
+    keep, _ = dialog.add_buttons("Hide", "Cancel", "plain")
+    model.modelReset.connect(dialog.fit)
+    dialog.open()
+    for number in range(count):  # they become known one after the other
+        model.take([PullProgress(f"{number:012x}", "Downloading", 1, 100, is_progress=True, size=100)])
+    qtbot.waitUntil(lambda: model.rowCount() == count, timeout=LIMIT_MS)
+    dialog.fit()
+    foot = keep.parentWidget()
+    assert foot is not None
+    assert layers.geometry().bottom() < foot.geometry().top()
+    assert dialog.geometry().bottom() <= window.height()
+    assert layers.height() >= min(count, 3) * LAYER_ROW
+    if count == 40:
+        qtbot.waitUntil(lambda: layers.verticalScrollBar().maximum() > 0, timeout=LIMIT_MS)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +13,22 @@ from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from desktop.paths import host_paths
+from desktop.client.engine import Endpoint
+from desktop.context import NATIVE, Context
+from desktop.paths import HostPaths, host_paths
 from desktop.settings.store import Store
+from desktop.ui.feed.engine import EnginePhase
 from desktop.ui.kit import toasts
 from desktop.ui.kit.theme import Theme
 from desktop.ui.run.options import RunWish
+from desktop.ui.shell.application import Application
 from desktop.ui.shell.look import kept_theme
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL, LIMIT_MS
+from tests.ui.opening import cove_in
+from tests.ui.window import Window
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
@@ -235,3 +242,38 @@ def test_a_lost_engine_without_containers_is_told_once_with_a_way_to_the_reason(
     assert window.page == "troubleshoot"
     own_engine.start()
     window.wait_until_connected()
+
+
+def test_a_native_engine_that_this_window_starts_is_starting_not_stopped(
+    own_engine: NativeEngine,
+    qapp: Application,
+    qtbot: QtBot,
+    theme: Theme,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert own_engine.process is not None
+    own_engine.process.terminate()
+    own_engine.process.wait(HANG_S)
+    may_start = threading.Event()
+
+    def start(_paths: HostPaths) -> None:
+        assert may_start.wait(HANG_S)
+        own_engine.start()
+
+    monkeypatch.setattr("desktop.ui.feed.host_session.ensure_native", start)
+    paths = host_paths({"COVE_HOME": str(tmp_path / "home")}, "linux")
+    cove = cove_in(Context(NATIVE, Endpoint.parse(own_engine.host), "--context"), qapp, theme, paths, tmp_path)
+    window = Window(cove, qtbot)
+    phases = window.note_phases()
+    cove.open()
+    try:
+        qtbot.waitUntil(lambda: EnginePhase.STARTING in phases, timeout=LIMIT_MS)
+        assert any("starting" in text.lower() for text in window.texts())
+        may_start.set()
+        window.wait_until_connected()
+        assert EnginePhase.STOPPED not in phases[phases.index(EnginePhase.STARTING) :]
+    finally:
+        may_start.set()
+        cove.close()
+        cove.window.deleteLater()

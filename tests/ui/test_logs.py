@@ -116,6 +116,21 @@ def test_long_lines_wrap_on_request(engine: NativeEngine, open_window: OpenWindo
     assert page.log_extent[1] > 0
 
 
+def test_the_foot_says_following_only_while_the_log_is_followed(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-foot", "sh", "-c", "echo line; exec sleep 1000")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-foot", "running")
+    page = window.open_container("ui-foot", "logs")
+    page.wait_until_logged("line")
+    page.wait_until_foot_says("Following")
+    page.switch("Follow")
+    assert "Following" not in page.foot
+    page.switch("Follow")
+    page.wait_until_foot_says("Following")
+
+
 def test_stderr_is_marked_and_restarts_are_noted(
     engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
 ) -> None:

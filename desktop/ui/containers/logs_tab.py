@@ -257,6 +257,7 @@ class LogsTab(ContainerTab):
             self._restart()
         else:
             self.view.set_following(on)
+            self._show_foot()
 
     def _restart(self) -> None:
         """Show the newest page again, and follow."""
