@@ -3,6 +3,8 @@ with its place in the Dockerfile."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
 import re
@@ -13,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli import buildcontext as given_context
-from desktop.cli import cacheflags, secretflags
+from desktop.cli import cacheflags, outputflags, secretflags
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
-from desktop.client import buildcontext, buildsecrets, logins
+from desktop.client import buildcontext, buildsecrets, logins, reference
 from desktop.client.buildcontext import ContextUnusable
 from desktop.client.buildsecrets import SecretsUnusable
 from desktop.client.engine import StreamFailed
@@ -24,6 +26,7 @@ from desktop.client.engine import StreamFailed
 if TYPE_CHECKING:
     from desktop.cli.app import App
     from desktop.cli.flags import Parsed
+    from desktop.client.engine import EngineClient
 
 SPEC = Spec(
     name="build",
@@ -34,6 +37,12 @@ SPEC = Spec(
     flags=(
         Flag("add-host", kind="list", many=True, help="A line of /etc/hosts for RUN (name:address)"),
         Flag("build-arg", kind="list", many=True, help="A value for ARG (NAME=VALUE, or NAME from the environment)"),
+        Flag(
+            "build-context",
+            kind="list",
+            many=True,
+            help="A context for COPY --from and FROM: NAME=FOLDER, NAME=docker-image://IMAGE, NAME=URL",
+        ),
         Flag(
             "cache-from",
             kind="list",
@@ -57,12 +66,22 @@ SPEC = Spec(
         Flag("force-rm", help="Accepted for docker's sake: nothing is left of a step"),
         Flag("iidfile", kind="string", help="Write the image's ID to this file"),
         Flag("label", kind="list", many=True, help="A label of the image (key=value)"),
+        Flag("load", help="Keep the image in the engine, as without this flag"),
         Flag("memory", "m", "bytes", "Memory limit of RUN's commands"),
         Flag("memory-swap", kind="bytes", help="The limit with swap; -1: unlimited"),
         Flag("network", kind="string", help="The network of RUN's commands"),
         Flag("no-cache", help="Run all steps"),
+        Flag("no-cache-filter", kind="list", many=True, help="A stage whose steps are all run"),
+        Flag(
+            "output",
+            "o",
+            "list",
+            "What becomes of it: FOLDER, type=local|tar|oci|docker,dest=PATH, type=image[,push=true]",
+            many=True,
+        ),
         Flag("platform", kind="string", help="The image's platform, or several (linux/amd64,linux/arm64)"),
         Flag("pull", help="Ask the registry for newer base images"),
+        Flag("push", help="Send the image to its registry"),
         Flag("quiet", "q", help="Print the image's ID only"),
         Flag("rm", help="Accepted for docker's sake: nothing is left of a step", default=True),
         Flag("secret", kind="list", many=True, help="For RUN --mount=type=secret (id=ID,src=FILE or id=ID,env=NAME)"),
@@ -92,7 +111,12 @@ def main(argv: Sequence[str], app: App) -> int:
 def _build(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     (where,) = flags.args
+    wanted = outputflags.outputs(flags.many("output"), load=flags.on("load"), push=flags.on("push"))
     query = _query(flags)
+    query["t"] = [*query["t"], *wanted.names]
+    sources, folders = buildcontext.named(_named(flags.many("build-context")))
+    if folders and (where == "-" or given_context.is_remote(where)):
+        raise Failure("folders of --build-context need a folder as the main context")
     pieces: Iterable[bytes] | None
     text: bytes | None
     if given_context.is_remote(where):
@@ -105,13 +129,28 @@ def _build(argv: Sequence[str], app: App) -> int:
             raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
         name, text, added = given_context.find_dockerfile(folder, flags.text("file"))
         check = flags.on("check")
-        pieces = buildcontext.for_check(folder, name, text, added) if check else buildcontext.of_folder(folder, added)
+        pieces = (
+            buildcontext.for_check(folder, name, text, added)
+            if check
+            else buildcontext.of_folder(folder, added, folders)
+        )
+        if check:
+            sources = {}
     client = app.client()
+    if (wanted.kind or sources or flags.many("no-cache-filter")) and not client.is_cove():
+        raise Failure("only Cove's engine takes --output, --build-context and --no-cache-filter from here")
     secrets = buildsecrets.headers(client, secretflags.secrets(flags.many("secret"), app.environ))
     answers = client.stream(
         "POST",
         "/build",
-        {**query, "dockerfile": name, "remote": where if pieces is None else None},
+        {
+            **query,
+            "dockerfile": name,
+            "remote": where if pieces is None else None,
+            "contexts": json.dumps(sources) if sources else None,
+            "nocachefilter": flags.many("no-cache-filter"),
+            "outputs": json.dumps([{"Type": wanted.kind, "Attrs": {}}]) if wanted.kind else None,
+        },
         data=pieces,
         headers={"Content-Type": "application/x-tar", **logins.headers_of_build(), **secrets},
     )
@@ -119,14 +158,50 @@ def _build(argv: Sequence[str], app: App) -> int:
         return _show_check(answers)
     shown = _Steps(quiet=flags.on("quiet"), as_sent=app.environ.get("DOCKER_BUILDKIT") == "0")
     try:
-        for answer in answers:
-            shown.take(answer)
+        with contextlib.redirect_stdout(sys.stderr) if wanted.target == "-" else contextlib.nullcontext():
+            wanted.write(_shown(answers, shown))
     except StreamFailed as e:
         shown.end_step("failed")
         raise _failure(e, shown.text, flags.text("file") or name, text) from e
     if path := flags.text("iidfile"):
         Path(path).write_text(shown.image_id)
+    if wanted.is_pushed:
+        _push(client, query["t"], quiet=flags.on("quiet"))
     return 0
+
+
+def _named(values: Sequence[str]) -> dict[str, str]:
+    """--build-context. Raises Failure."""
+    found = {}
+    for value in values:
+        name, sign, source = value.partition("=")
+        if not sign or not name or not source:
+            raise Failure(f"invalid context value: {value}, expected key=value")
+        found[name] = source
+    return found
+
+
+def _shown(answers: Iterable[Mapping[str, Any]], shown: _Steps) -> Iterator[bytes]:
+    """Show the lines, and give what the build exports."""
+    for answer in answers:
+        if piece := answer.get("output"):
+            yield base64.b64decode(piece)
+        else:
+            shown.take(answer)
+
+
+def _push(client: EngineClient, names: Sequence[str], *, quiet: bool) -> None:
+    """Raises Failure."""
+    if not names:
+        raise Failure("tag is needed when pushing to registry")
+    for name in names:
+        try:
+            with client.push(reference.parse(name)) as lines:
+                for line in lines:
+                    if not quiet and not line.is_progress:
+                        print(f"{line.id}: {line.status}" if line.id else line.status)
+        except StreamFailed as e:
+            raise Failure(f"failed to push {name}: {e}") from e
 
 
 def _show_check(answers: Iterable[Mapping[str, Any]]) -> int:

@@ -114,7 +114,7 @@ def _extract(pieces: ByteStream, stat: archives.Stat, source: str, target: Path,
         member = copy_of(member)
         member.name = whole
         if not archive:
-            member.uid, member.gid, member.uname, member.gname = _own("getuid"), _own("getgid"), "", ""
+            member.uid, member.gid, member.uname, member.gname = own("getuid"), own("getgid"), "", ""
         return member
 
     try:
@@ -124,7 +124,7 @@ def _extract(pieces: ByteStream, stat: archives.Stat, source: str, target: Path,
         raise Failure(f"cp: {e}") from e
 
 
-def _own(what: str) -> int:
+def own(what: str) -> int:
     """Our user or group id; 0 on Windows, which has none."""
     return int(getattr(os, what, lambda: 0)())
 

@@ -12,25 +12,60 @@ from pathlib import Path
 from desktop.client import tarpipe
 
 DOCKERFILE = "Dockerfile"
+_MAIN = "main"  # the main context's folder in a tar of several
 
 
 class ContextUnusable(Exception):
     """The Dockerfile or a file of the context can't be read; str() is one line in docker's words."""
 
 
-def of_folder(folder: Path, extra: Mapping[str, bytes]) -> Iterator[bytes]:
-    """The tar of a folder; `extra`: more files by name. Raises ContextUnusable for what can't be read."""
+def of_folder(folder: Path, extra: Mapping[str, bytes], named: Mapping[str, Path] | None = None) -> Iterator[bytes]:
+    """The tar of a folder; `extra`: more files by name. With `named`, which are further contexts by the folder of the
+    tar that they become, the first is its folder `main`. Raises ContextUnusable for what can't be read."""
 
     def write(tar: tarfile.TarFile) -> None:
+        prefix = f"{_MAIN}/" if named else ""
         for name, content in extra.items():
-            add_text(tar, name, content)
-        for path, name in _walk(folder, ""):
-            try:
-                _add(tar, path, name)
-            except OSError as e:
-                raise ContextUnusable(f"error checking context: {path}: {e.strerror or e}") from e
+            add_text(tar, prefix + name, content)
+        _add_all(tar, folder, prefix)
+        for name, other in (named or {}).items():
+            _add_all(tar, other, f"{name}/")
 
     return tarpipe.pieces(write)
+
+
+def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str) -> None:
+    if prefix:
+        _add_checked(tar, Path(os.path.realpath(folder)), prefix.rstrip("/"))
+    for path, name in _walk(folder, prefix):
+        _add_checked(tar, path, name)
+
+
+def _add_checked(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    try:
+        _add(tar, path, name)
+    except OSError as e:
+        raise ContextUnusable(f"error checking context: {path}: {e.strerror or e}") from e
+
+
+def named(contexts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Path]]:
+    """Named contexts (folders, docker-image://NAME, addresses) as the engine's `contexts`, and the folders for
+    `of_folder`. Raises ContextUnusable."""
+    sources: dict[str, str] = {}
+    folders: dict[str, Path] = {}
+    for name, source in contexts.items():
+        if source.startswith(("docker-image://", "http://", "https://", "git://", "ssh://", "git@", "github.com/")):
+            sources[name] = source
+            continue
+        if "://" in source:
+            raise ContextUnusable(f"unsupported context source {source.partition(':')[0]} for {name}")
+        folder = Path(source)
+        if not folder.is_dir():
+            raise ContextUnusable(f"failed to get build context {name}: {source} is no folder")
+        part = str(len(folders))
+        folders[part] = Path(os.path.realpath(folder))
+        sources[name] = f"upload:{part}"
+    return sources, folders
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:

@@ -24,7 +24,6 @@ def headers(client: EngineClient, secrets: Mapping[str, bytes]) -> dict[str, str
         return {}
     if sum(map(len, secrets.values())) > LIMIT_BYTES:
         raise SecretsUnusable(f"the secrets of a build are over {LIMIT_BYTES >> 10} kB together")
-    platform = client.json_object("GET", "/version").get("Platform") or {}
-    if not str(platform.get("Name")).startswith("Cove "):
+    if not client.is_cove():
         raise SecretsUnusable("only Cove's engine takes secrets from here; `docker build --secret` works on others")
     return {"X-Cove-Build-Secrets": encoded({key: base64.b64encode(value).decode() for key, value in secrets.items()})}

@@ -101,6 +101,10 @@ class EngineClient(ApiClient):
     def version(self) -> Json:
         return self.json_object("GET", "/version")
 
+    def is_cove(self) -> bool:
+        """Whether it is Cove's engine. Raises ApiError, ConnectionFailed."""
+        return str((self.version().get("Platform") or {}).get("Name")).startswith("Cove ")
+
     def info(self) -> Json:
         return self.json_object("GET", "/info")
 

@@ -6,8 +6,10 @@ The wire knows no stages that run at the same time. So the lines of a step are h
 from __future__ import annotations
 
 import asyncio
+import base64
 import codecs
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from vmagent.builder.builder import Builder
@@ -20,7 +22,9 @@ from vmagent.errors import EngineError
 from vmagent.images.reference import Reference
 
 Line = dict[str, Any]
+OUTPUTS = ("local", "tar", "oci", "docker")  # "local" is a tar, too, that the client unpacks
 _SHORT = 12
+_PIECE_BYTES = 256 << 10  # of an output in one line
 MAX_WAITING = 10_000  # lines held for a slow client; a pull's progress past it is dropped (output has its own limit)
 
 
@@ -41,6 +45,7 @@ class ClassicProgress:
         self._steps: dict[int, _Step] = {}
         self._number_of: dict[str, int] = {}
         self._next = 1
+        self._are_taken = asyncio.Event()
 
     def vertex(self, vertex: Vertex) -> None:
         """See Progress."""
@@ -107,7 +112,14 @@ class ClassicProgress:
                 self.lines.put_nowait(None)  # the end of the next call
                 break
             found.append(line)
+        self._are_taken.set()
         return found
+
+    async def output(self, data: bytes) -> None:
+        """A piece of what the build exports to the client; returns when it is taken."""
+        self._are_taken.clear()
+        self.lines.put_nowait({"output": base64.b64encode(data).decode()})
+        await self._are_taken.wait()
 
     def _give(self, step: _Step) -> None:
         for line in step.held:
@@ -157,8 +169,11 @@ async def run(
     quiet: bool,
     cache_to: Sequence[CacheExport] = (),
     recorder: Recorder | None = None,
+    output: str = "",
 ) -> AsyncGenerator[list[Line], None]:
     """The lines of one build, which then writes the caches `cache_to`: each time those that there are by then.
+
+    `output`: one of OUTPUTS, which is sent in lines `{"output": BASE64}` in place of an image in the store.
 
     Raises EngineError before the first line for what the request says wrong.
 
@@ -167,14 +182,17 @@ async def run(
     references = [Reference.parse(name).with_default_tag() for name in names]
     progress = ClassicProgress()
     working = asyncio.create_task(
-        _build(builder, request, [one.familiar for one in references], progress, cache_to, recorder), name="build"
+        _build(builder, request, [one.familiar for one in references], progress, cache_to, recorder, output),
+        name="build",
     )
     if recorder is not None:
         recorder.begin(working.cancel)
     working.add_done_callback(lambda _: progress.lines.put_nowait(None))
     try:
         while ready := await progress.ready():
-            if not quiet:
+            if quiet:
+                ready = [line for line in ready if "output" in line]
+            if ready:
                 yield ready
         try:
             if working.cancelled():
@@ -189,6 +207,8 @@ async def run(
     finally:
         working.cancel()
         await asyncio.wait([working])
+    if not image_id:
+        return
     if quiet:
         yield [_stream(f"{image_id}\n")]
         return
@@ -203,11 +223,12 @@ async def _build(
     progress: ClassicProgress,
     cache_to: Sequence[CacheExport],
     recorder: Recorder | None,
+    output: str,
 ) -> str:
-    """The image's id. Raises EngineError. `recorder` is told of the end, whichever it is."""
+    """The image's id, "" for an output. Raises EngineError. `recorder` is told of the end, whichever it is."""
     image_id = ""
     try:
-        image_id = await _built(builder, request, names, progress, cache_to, recorder)
+        image_id = await _built(builder, request, names, progress, cache_to, recorder, output)
     except BaseException as e:
         if recorder is not None:
             recorder.failed(e)
@@ -225,6 +246,7 @@ async def _built(
     progress: ClassicProgress,
     cache_to: Sequence[CacheExport],
     recorder: Recorder | None,
+    output: str,
 ) -> str:
     try:
         result = await builder.build(request, progress if recorder is None else Tee(progress, recorder))
@@ -232,7 +254,10 @@ async def _built(
         progress.flush()
         raise
     try:
-        if len(result.images) > 1:
+        if output:
+            await _send(builder, result, output, names, progress)
+            image_id = ""
+        elif len(result.images) > 1:
             image_id = (await builder.store_index(result.images, names)).image_id
         else:
             image_id = await builder.store(result.images[0], names)
@@ -241,6 +266,34 @@ async def _built(
         return image_id
     finally:
         result.release()
+
+
+async def _send(
+    builder: Builder, result: BuildResult, output: str, names: Sequence[str], progress: ClassicProgress
+) -> None:
+    """Send the client what it exports. Raises EngineError."""
+    if output in ("docker", "oci"):
+        if output == "docker" and len(result.images) != 1:
+            raise BuildError(f"the docker exporter takes one platform, and {len(result.images)} were built")
+        keys = [Reference.parse(name).key for name in names]
+        await _send_pieces(builder.archive(result.images, keys), progress)
+        return
+    from vmagent.builder.exporting import packed
+
+    async with builder.files(result.images) as folder:
+        await _send_pieces(packed(folder), progress)
+
+
+async def _send_pieces(chunks: AsyncGenerator[bytes, None], progress: ClassicProgress) -> None:
+    held = bytearray()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            held += chunk
+            if len(held) >= _PIECE_BYTES:
+                await progress.output(bytes(held))
+                held.clear()
+    if held:
+        await progress.output(bytes(held))
 
 
 async def _export_cache(

@@ -91,14 +91,15 @@ class SpooledContext:
         received(done["received"])
         return folder
 
-    async def read(self, path: str, limit_bytes: int) -> bytes | None:
-        """See Context."""
-        if path in self._texts:
-            text = self._texts[path]
+    async def read(self, path: str, limit_bytes: int, folder: str = "") -> bytes | None:
+        """See Context. `folder`: of the upload, which counts as the root."""
+        if (whole := f"{folder}/{path}" if folder else path) in self._texts:
+            text = self._texts[whole]
             return None if text is None else text.encode("latin-1")[:limit_bytes]
+        root = await self._unpacked(_joined(self._small), lambda _: None) / folder
         job = {
             "op": "read",
-            "root": {"folder": str(await self._unpacked(_joined(self._small), lambda _: None))},
+            "root": {"folder": str(root)},
             "path": path,
             "limit": limit_bytes,
             "place": "",
@@ -110,9 +111,10 @@ class SpooledContext:
         """See Context. That of the tar."""
         return self._digest
 
-    async def fetch(self, selection: Selection, received: Received) -> Path:
-        """See Context. What is excluded is removed: all users of this context exclude the same."""
-        folder = await self._unpacked(_joined(self._small), received)
+    async def fetch(self, selection: Selection, received: Received, folder_name: str = "") -> Path:
+        """See Context. What is excluded is removed: all users of this context exclude the same. `folder_name`: of the
+        upload, which counts as the root."""
+        folder = await self._unpacked(_joined(self._small), received) / folder_name
         if selection.exclude:
             await self._layering.run({"op": "exclude", "into": str(folder), "exclude": [*selection.exclude]})
         return folder
@@ -123,6 +125,26 @@ class SpooledContext:
             self._unpacking.cancel()
             await asyncio.gather(self._unpacking, return_exceptions=True)
         await self._stack.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart:
+    """`Context` of one folder of an upload that holds several contexts."""
+
+    upload: SpooledContext
+    folder: str
+
+    async def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """See Context."""
+        return await self.upload.read(path, limit_bytes, self.folder)
+
+    async def digest(self, selection: Selection, received: Received) -> str:
+        """See Context. That of the whole upload."""
+        return await self.upload.digest(selection, received)
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
+        """See Context."""
+        return await self.upload.fetch(selection, received, self.folder)
 
 
 async def _joined(begin: bytes, rest: AsyncIterator[bytes] | None = None) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,17 @@ from vmagent.api.pump import send_progress, send_progress_lists
 from vmagent.api.router import Router
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters, age_ns
-from vmagent.builder.classic import Line, run
-from vmagent.builder.remotes import RemoteContext, is_remote
+from vmagent.builder.classic import OUTPUTS, Line, run
+from vmagent.builder.contexts import SpooledContext, UploadPart
+from vmagent.builder.remotes import RemoteContext, Remotes, is_remote
 from vmagent.builder.request import (
     BuildRequest,
     CacheExport,
     Context,
+    ImageContext,
     InvalidBuild,
     Limits,
+    NamedContext,
     RegistryCache,
     Ulimit,
 )
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 
 _DOCKERFILE_BYTES = 1 << 20
 _EPOCH = re.compile("[0-9]{1,11}")  # of times that datetime can hold
+_UPLOAD, _IMAGE, _MAIN = "upload:", "docker-image://", "main"  # of named contexts; a part of the body
+_PART = re.compile("[0-9]{1,6}")
 _FLAGS = frozenset(("inuse", "shared", "private"))
 _FIELDS = frozenset(("parent", "type", "description")) | _FLAGS
 PRUNE_FILTERS = frozenset(("until", "unused-for", "id")) | _FIELDS
@@ -74,8 +79,6 @@ class _Builds:
             return await self._buildkit(request)
         if query.flag("squash"):
             raise BadRequest("squash is only supported with experimental mode")
-        if query.get("outputs"):
-            raise BadRequest("outputs are supported by BuildKit's wire only")
         credentials, given = _Credentials(request), _GivenSecrets(request)
         async with aclosing(self._lines(query, credentials, given, aiter(request.body))) as lines:
             await send_progress_lists(request, lines)
@@ -85,6 +88,8 @@ class _Builds:
         query = request.query
         if not query.get("session"):
             raise BadRequest("a build of version 2 needs a session")
+        if query.get("outputs") not in ("", "null", "[]", '[{"Type":"moby","Attrs":{}}]'):
+            raise BadRequest("outputs are supported with buildx only")
         served = await self._wire.get()
         names = {"name": ",".join(query.all("t"))}
         reference = query.get("buildid") or secrets.token_hex(16)
@@ -105,11 +110,18 @@ class _Builds:
         self, query: Query, credentials: _Credentials, given: _GivenSecrets, chunks: AsyncIterator[bytes]
     ) -> AsyncGenerator[list[Line], None]:
         asked = build_request(query)
-        async with self._context(query, chunks, asked.dockerfile_name) as context:
+        async with self._contexts(query, chunks, asked.dockerfile_name) as (context, named):
             if isinstance(context, RemoteContext):
                 asked = replace(asked, dockerfile_name=await context.dockerfile_name(asked.dockerfile_name))
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
-            whole = replace(asked, dockerfile=dockerfile, context=context, credentials=credentials, secrets=given)
+            whole = replace(
+                asked,
+                dockerfile=dockerfile,
+                context=context,
+                contexts=named,
+                credentials=credentials,
+                secrets=given,
+            )
             if query.flag("check"):
                 yield check_lines(whole, await self._builder.check(whole))
                 return
@@ -122,29 +134,45 @@ class _Builds:
                 quiet=query.flag("q"),
                 cache_to=cache_exports(query),
                 recorder=recorder,
+                output=output_of(query),
             )
             async with aclosing(source) as lines:
                 async for line in lines:
                     yield line
 
     @asynccontextmanager
-    async def _context(self, query: Query, chunks: AsyncIterator[bytes], dockerfile: str) -> AsyncIterator[Context]:
-        """What the body holds, of which `dockerfile` will be read, or what the engine fetches for `remote`.
-
-        Raises EngineError.
-        """
-        if not (remote := query.get("remote")):
-            async with self._builder.spooled(chunks, lambda _: None, dockerfile) as spooled:
-                yield spooled
-            return
-        if not is_remote(remote):
+    async def _contexts(
+        self, query: Query, chunks: AsyncIterator[bytes], dockerfile: str
+    ) -> AsyncIterator[tuple[Context, dict[str, NamedContext]]]:
+        """The main context: what the body holds, of which `dockerfile` will be read, or what the engine fetches for
+        `remote`; and the named ones. Raises EngineError."""
+        sources = named_sources(query)
+        remote = query.get("remote")
+        if remote and not is_remote(remote):
             raise BadRequest(f"remote is neither a URL nor a git repository: {remote}")
-        async with self._builder.remotes(None, None) as remotes:
-            context = self._builder.remote_context(remotes, remote)
-            try:
-                yield context
-            finally:
-                await context.close()
+        has_parts = any(source.startswith(_UPLOAD) for source in sources.values())
+        async with AsyncExitStack() as stack:
+            upload: SpooledContext | None = None
+            if not remote or has_parts:
+                read = f"{_MAIN}/{dockerfile}" if has_parts else dockerfile
+                upload = await stack.enter_async_context(self._builder.spooled(chunks, lambda _: None, read))
+            remotes: Remotes | None = None
+            made: dict[str, NamedContext] = {}
+            main: Context | None = UploadPart(upload, _MAIN) if upload is not None and has_parts else upload
+            for name, source in {"": remote, **sources}.items():
+                if upload is not None and source.startswith(_UPLOAD):
+                    made[name] = UploadPart(upload, source.removeprefix(_UPLOAD))
+                elif source.startswith(_IMAGE):
+                    made[name] = ImageContext(source.removeprefix(_IMAGE))
+                elif source:
+                    if remotes is None:
+                        remotes = await stack.enter_async_context(self._builder.remotes(None, None))
+                    fetched = self._builder.remote_context(remotes, source)
+                    stack.push_async_callback(fetched.close)
+                    made[name] = fetched
+                    main = made.pop("", main) if not name else main  # type: ignore[assignment]  # a RemoteContext
+            assert main is not None
+            yield main, made
 
     async def list(self, _: Request) -> Response:
         """All builds that are known."""
@@ -229,6 +257,7 @@ def build_request(query: Query) -> BuildRequest:
         labels=_strings(query, "labels"),
         platforms=tuple(one for one in query.get("platform").split(",") if one),
         no_cache=query.flag("nocache"),
+        no_cache_stages=tuple(one.lower() for one in query.all("nocachefilter") if one),
         pull=query.flag("pull"),
         network=query.get("networkmode"),
         extra_hosts=tuple(hosts),
@@ -265,6 +294,30 @@ def _cache_to(query: Query) -> list[dict[str, str]]:
     return listed
 
 
+def named_sources(query: Query) -> dict[str, str]:
+    """`contexts`, a parameter of `cove build`: where each named context comes from. Raises BadRequest."""
+    found = _strings(query, "contexts")
+    for name, source in found.items():
+        if source.startswith(_UPLOAD):
+            _check("contexts", _PART.fullmatch(source.removeprefix(_UPLOAD)) is not None)
+        elif not name or not (source.startswith(_IMAGE) or is_remote(source)):
+            raise BadRequest(f"unsupported context source {source} for {name}")
+    return found
+
+
+def output_of(query: Query) -> str:
+    """`outputs`, as with version 2, of which one may be sent to the client: its type; "": none. Raises BadRequest."""
+    listed = _json(query, "outputs", list)
+    kinds = [one.get("Type") if isinstance(one, dict) else None for one in listed]
+    wanted = [kind for kind in kinds if kind not in ("moby", "image")]
+    for kind in wanted:
+        if kind not in OUTPUTS:
+            raise BadRequest(f"exporter {json.dumps(kind)} could not be found")
+    if len(wanted) > 1:
+        raise BadRequest("one output can be sent to the client")
+    return str(wanted[0]) if wanted else ""
+
+
 def cache_exports(query: Query) -> list[CacheExport]:
     """The caches that a build writes. Raises BadRequest."""
     made = []
@@ -282,8 +335,6 @@ def cache_exports(query: Query) -> list[CacheExport]:
 def frontend_options(query: Query) -> dict[str, str]:
     """The query of ImageBuild as options of the Dockerfile frontend. Raises BadRequest."""
     asked = build_request(query)
-    if query.get("outputs") not in ("", "null", "[]", '[{"Type":"moby","Attrs":{}}]'):
-        raise BadRequest("outputs are supported with buildx only")
     options = {
         "filename": asked.dockerfile_name,
         "target": asked.target,
