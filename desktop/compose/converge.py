@@ -15,6 +15,7 @@ from desktop.client.api import path_part
 from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import hooks, labels, order, resources, stopping
 from desktop.compose.body import Place, body_of
+from desktop.compose.buildorder import build_order, with_contexts
 from desktop.compose.errors import ComposeError
 from desktop.compose.model.service import Service
 from desktop.compose.output import hash_of, service_hash
@@ -151,7 +152,11 @@ class Up:
                 wanted[image] = item
         self._image_ids = dict(present)
         fetched = {image: item for image, item in wanted.items() if self._is_fetched(image, item)}
-        order.together(fetched.items(), lambda pair: self._fetch(*pair))
+        if not self.options.no_build:
+            for image, item in with_contexts(self.project, fetched).items():
+                if image not in self._image_ids and image_id(self.client, image) is None:
+                    fetched.setdefault(image, item)
+        order.each(build_order(self.project, fetched), lambda image: self._fetch(image, fetched[image]))
         for image, item in wanted.items():
             if image not in self._image_ids:
                 raise ComposeError(f"service {item.name!r}: no such image: {image}")

@@ -11,6 +11,7 @@ from desktop.client import buildcontext, buildsecrets, logins, reference
 from desktop.client.buildcontext import ContextUnusable
 from desktop.client.buildsecrets import SecretsUnusable
 from desktop.client.engine import EngineClient, PullStream, StreamFailed
+from desktop.compose.buildorder import context_services
 from desktop.compose.errors import ComposeError
 from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.shapes.scalars import is_remote
@@ -98,12 +99,19 @@ class EngineImages:
         if self._is_rehearsed(image):
             self._report(f"Image {image}", "Built")
             return
+        sources, folders = buildcontext.named(self._contexts(service, build))
+        if sources and not self._client.is_cove():
+            raise ContextUnusable("only Cove's engine takes additional_contexts from here")
         secrets = buildsecrets.headers(self._client, self._secrets(service, build))
         lines = self._client.stream(
             "POST",
             "/build",
-            {**self._query(service, build, image), "dockerfile": name},
-            data=buildcontext.of_folder(folder, extra),
+            {
+                **self._query(service, build, image),
+                "dockerfile": name,
+                "contexts": json.dumps(sources) if sources else None,
+            },
+            data=buildcontext.of_folder(folder, extra, folders),
             headers={"Content-Type": "application/x-tar", **logins.headers_of_build(), **secrets},
         )
         step = ""
@@ -117,6 +125,13 @@ class EngineImages:
         except StreamFailed as e:
             raise ComposeError(f"service {service.name!r}: the build failed{f' at {step}' if step else ''}: {e}") from e
         self._report(f"Image {image}", "Built")
+
+    def _contexts(self, service: Service, build: Build) -> dict[str, str]:
+        """`build.additional_contexts`; a service's is its image. Raises ComposeError."""
+        found = dict(build.additional_contexts)
+        for name, other in context_services(service).items():
+            found[name] = f"docker-image://{self._project.image_of(self._project.every[other])}"
+        return found
 
     def _secrets(self, service: Service, build: Build) -> Mapping[str, bytes]:
         """What `build.secrets` names, by the id that the Dockerfile knows. Raises ComposeError."""
@@ -156,7 +171,7 @@ class EngineImages:
 
 def _local_context(service: Service, build: Build) -> Path:
     """The folder to build from. Raises ComposeError for what the classic build request cannot carry."""
-    keys = ("ssh", "additional_contexts", "cache_to", "entitlements", "privileged")
+    keys = ("ssh", "cache_to", "entitlements", "privileged")
     refused = [key for key in keys if getattr(build, key)]
     if len(build.platforms) > 1:
         refused.append("platforms (several)")

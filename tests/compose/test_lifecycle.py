@@ -233,6 +233,32 @@ def test_a_build_gets_its_secrets(project: ComposeProject, monkeypatch: pytest.M
     assert (refused.returncode, "build.secrets only supports environment or file-based" in refused.stderr) == (1, True)
 
 
+def test_a_build_uses_other_contexts_and_the_images_of_other_services(project: ComposeProject) -> None:
+    (project.folder / "more").mkdir()
+    (project.folder / "more" / "x").write_text("of a folder\n")
+    project.write("""
+name: cvtproj
+services:
+  top:
+    build:
+      context: .
+      additional_contexts: [more=./more, lower=service:lower, box=docker-image://busybox]
+      dockerfile_inline: |
+        FROM box
+        COPY --from=more x /x
+        COPY --from=lower /made /made
+    command: cat /x /made
+  lower:
+    build: {dockerfile_inline: "FROM busybox\\nRUN sleep 1; echo of a service >/made\\n"}
+""")
+    project.cove("build", "top")
+    assert project.cove("run", "--rm", "-T", "top").stdout == "of a folder\nof a service\n"
+    project.cove("down", "--rmi", "all")
+    project.engine.docker("rmi", "-f", "cvtproj-lower", check=False)
+    project.cove("up", "-d", "top")
+    assert project.cove("logs", "--no-log-prefix", "top").stdout == "of a folder\nof a service\n"
+
+
 def test_builds(project: ComposeProject) -> None:
     (project.folder / "ctx").mkdir()
     (project.folder / "ctx" / "Dockerfile").write_text("FROM busybox\nARG A\nRUN echo $A >/a\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli.compose.progress import Progress
@@ -48,7 +48,15 @@ PUSH = Spec(
 )
 
 
-def _images_work(progress: Progress, work: Callable[[Any, str], None], names: dict[str, Any], *, ignore: bool) -> None:
+def _images_work(
+    progress: Progress,
+    work: Callable[[Any, str], None],
+    names: dict[str, Any],
+    *,
+    ignore: bool,
+    after: Mapping[str, set[str]] | None = None,
+) -> None:
+    """`after`: the images that have to be there before, by image."""
     from desktop.client.engine import ApiError
     from desktop.compose import order
     from desktop.compose.errors import ComposeError
@@ -61,7 +69,7 @@ def _images_work(progress: Progress, work: Callable[[Any, str], None], names: di
                 raise
             progress.warn(f"{image}: {e}")
 
-    order.each({image: () for image in names}, one)
+    order.each(after or {image: () for image in names}, one)
 
 
 def pull(argv: Sequence[str], call: Call) -> int:
@@ -79,6 +87,8 @@ def pull(argv: Sequence[str], call: Call) -> int:
 
 
 def build(argv: Sequence[str], call: Call) -> int:
+    from desktop.compose.buildorder import build_order, with_contexts
+
     flags = parse(BUILD, argv)
     project = call.project(flags.args, dependencies=flags.on("with-dependencies"))
     arguments: dict[str, str | None] = {}
@@ -89,13 +99,14 @@ def build(argv: Sequence[str], call: Call) -> int:
     if not wanted:
         print("No services to build", file=sys.stderr)
         return 0
+    wanted = with_contexts(project, wanted)
     quiet = flags.on("quiet") or call.look.progress == "quiet"
     with call.progress(quiet=quiet) as progress:
         images = EngineImages(
             call.client(), project, progress, lambda line: None if quiet else print(line, flush=True),
             arguments=arguments, no_cache=flags.on("no-cache"), pull=flags.on("pull"),
         )  # fmt: skip
-        _images_work(progress, images.build, wanted, ignore=False)
+        _images_work(progress, images.build, wanted, ignore=False, after=build_order(project, wanted))
     return 0
 
 
