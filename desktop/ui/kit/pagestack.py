@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QFont, QPalette
 from PySide6.QtWidgets import QApplication, QStackedWidget, QWidget
 
 from desktop.ui.kit.theme import Theme
@@ -41,8 +41,11 @@ class PageStack(QStackedWidget):
         for widget in late:
             # The old style sheet's colours, which nobody took back, must not become those without a rule.
             widget.setPalette(QPalette())
+            own = QFont(widget.font()) if widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) else None
             widget.style().polish(widget)
             widget.setAttribute(POLISHED)
+            if own is not None:  # set meanwhile, for the new look; polishing puts back what was known before
+                widget.setFont(own)
         for widget in late:
             QApplication.sendEvent(widget, QEvent(QEvent.Type.StyleChange))
 
