@@ -7,8 +7,14 @@ from contextlib import suppress
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage
+from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import ApiError
+from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.rows import Cell, Column, RowFilter, Rows, Segment
+from desktop.ui.kit.table import Table
+from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import natural
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
@@ -37,6 +43,26 @@ def tagged(engine: NativeEngine) -> Iterator[Callable[[str], str]]:
 def test_numbers_in_names_count_as_numbers() -> None:
     names = ["svc-10", "svc-1", "Svc-2", "svc", "10", "9"]
     assert sorted(names, key=natural) == ["9", "10", "svc", "svc-1", "Svc-2", "svc-10"]
+
+
+@pytest.mark.parametrize(("width", "has_chip"), [(400, True), (120, False)])
+def test_a_chip_gives_way_to_the_name_beside_it(
+    theme: Theme, icons: Icons, width: int, has_chip: bool, qtbot: QtBot
+) -> None:
+    def picture(chip: str) -> QImage:
+        columns: tuple[Column[str]] = (
+            Column(title="Name", cell=lambda name: Cell(text=str(name), chip=chip, role="name", tone="text")),
+        )
+        rows = Rows(columns, str, str)
+        rows.load(["a-tool-with-a-name"])
+        table = Table(theme, icons, RowFilter(rows, (Segment("All", lambda _: True),)), columns, "Names", checks=False)
+        qtbot.addWidget(table)
+        table.resize(width, 120)
+        table.show()
+        qtbot.waitExposed(table)
+        return table.viewport().grab().toImage()
+
+    assert (picture("in use") != picture("")) is has_chip
 
 
 def test_the_first_click_on_an_amount_puts_the_largest_on_top(

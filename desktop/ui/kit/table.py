@@ -34,6 +34,7 @@ from desktop.ui.kit.tree import CHECK_X, FIRST_X, INSET, MIDDLE, TableHead, Tree
 
 ROW = 40
 BASE_PX = 13  # of the text for which the columns' widths are meant
+LEAST_NAMED = 0.6  # of a text are shown beside a chip, or there is no chip
 LEAST_SHARED = 180  # for the columns without a width, before the others grow
 
 
@@ -76,6 +77,8 @@ class _Delegate(QStyledItemDelegate, Generic[T]):
         tail = painter.fontMetrics().horizontalAdvance(cell.tail) if cell.tail else 0
         painter.setFont(theme.font(cell.role))
         metrics = painter.fontMetrics()
+        if box.width() - chip - tail < LEAST_NAMED * metrics.horizontalAdvance(cell.text):
+            chip = 0  # the name says more
         room = max(16, box.width() - chip - tail)
         if column.fit is not None:
             text = column.fit(cell.text, room, metrics)
@@ -92,7 +95,7 @@ class _Delegate(QStyledItemDelegate, Generic[T]):
             painter.setPen(theme.colour("text2"))
             painter.drawText(QRect(x, box.y(), tail + 4, box.height()), MIDDLE, cell.tail)
             x += tail
-        if cell.chip:
+        if chip:
             paint_chip(
                 painter, theme, None, cell.chip, QRect(x + 10, box.y() + (box.height() - 20) // 2, chip - 10, 20)
             )
