@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from desktop.context import Context, resolve
+from desktop.paths import HostPaths
+
 NAME = "cove"
 _DESCRIPTION = "Cove"
 _OURS = "MadeBy"  # docker keeps fields of a context's metadata that it does not know
@@ -23,6 +26,31 @@ class DockerContextError(Exception):
 def config_folder(environ: Mapping[str, str], home: Path) -> Path:
     """The folder of docker's settings."""
     return Path(environ.get("DOCKER_CONFIG") or home / ".docker")
+
+
+def install_for(chosen: Context, paths: HostPaths, environ: Mapping[str, str], home: Path) -> tuple[str, bool]:
+    """Make the context for the engine in use, or change it to that: its address, and whether it was made. One that
+    DOCKER_HOST chose is docker's own choice, and no engine of ours: then it is for the engine without that variable.
+    Raises DockerContextError, ContextError, OSError."""
+    if chosen.source == "DOCKER_HOST":
+        chosen = resolve(paths, {name: value for name, value in environ.items() if name != "DOCKER_HOST"})
+    host = str(chosen.endpoint)
+    if chosen.endpoint.tls is not None:
+        raise DockerContextError(
+            f"docker's context would not have the certificates for {host}: docker context create makes one"
+        )
+    return host, install(config_folder(environ, home), host)
+
+
+def installed(config: Path) -> str | None:
+    """The address of the context, if it was made here. Raises DockerContextError."""
+    found = _read(_file(config))
+    if found is None:
+        return None
+    _check_ours(found)
+    endpoints = found.get("Endpoints")
+    docker = endpoints.get("docker") if isinstance(endpoints, dict) else None
+    return str(docker.get("Host") or "") if isinstance(docker, dict) else ""
 
 
 def install(config: Path, host: str) -> bool:

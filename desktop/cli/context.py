@@ -173,16 +173,9 @@ def _show(argv: Sequence[str], app: App) -> int:
 
 def _install(argv: Sequence[str], app: App) -> int:
     parse(INSTALL, argv)
-    chosen = app.context()
-    if chosen.source == "DOCKER_HOST":  # that is docker's own choice, and no engine of ours
-        environ = {name: value for name, value in app.environ.items() if name != "DOCKER_HOST"}
-        chosen = context.resolve(app.paths, environ)
-    host = str(chosen.endpoint)
-    if chosen.endpoint.tls is not None:
-        raise Failure(f"docker's context would not have the certificates for {host}: docker context create makes one")
     try:
-        is_new = dockercontext.install(dockercontext.config_folder(app.environ, Path.home()), host)
-    except (dockercontext.DockerContextError, OSError) as e:
+        host, is_new = dockercontext.install_for(app.context(), app.paths, app.environ, Path.home())
+    except (dockercontext.DockerContextError, context.ContextError, OSError) as e:
         raise Failure(str(e)) from e
     print(f"docker's context “{dockercontext.NAME}” {'was made' if is_new else 'was changed'}: {host}")
     print(f"Use it: docker context use {dockercontext.NAME}")
