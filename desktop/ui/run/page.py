@@ -6,12 +6,11 @@ import time
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.client.run import StepState
-from desktop.ui.containers.log_lines import LogReader
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.container import Container, restart_words
+from desktop.ui.feed.container import restart_words
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Link
 from desktop.ui.kit.cards import Card, CardTitle, FactsCard
@@ -25,11 +24,10 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import disk, duration, tr
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.pipeline import FiveSteps, LayerList
+from desktop.ui.run.printed import PrintedCard
 from desktop.ui.run.remedies import Diagnosis, PortFacts, Remedy, diagnose, next_free_port, port_program, taken_port
 from desktop.ui.run.run import Run
 from desktop.ui.run.runs import Runs
-
-PRINTED_LINES = 400
 
 
 class ErrorCard(Card):
@@ -88,43 +86,6 @@ class ErrorCard(Card):
         self._buttons.addStretch(1)
 
 
-class PrintedCard(Card):
-    """The container's output, and its exit status after it ended."""
-
-    def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
-        super().__init__(theme, parent=parent)
-        self._theme = theme
-        column = QVBoxLayout(self)
-        column.setContentsMargins(16, 14, 16, 16)
-        column.setSpacing(12)
-        self.head = CardTitle(theme, icons, "terminal-window", tr("What it printed"))
-        column.addWidget(self.head)
-        self.text = QPlainTextEdit()
-        self.text.setObjectName("printed")
-        self.text.setReadOnly(True)
-        self.text.setMaximumBlockCount(PRINTED_LINES)
-        self.text.setAccessibleName(tr("What it printed"))
-        self.text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        column.addWidget(self.text)
-        theme.changed.connect(self._on_theme)
-        self._on_theme()
-
-    def _on_theme(self) -> None:
-        self.text.setFont(self._theme.font("mono"))
-
-    def clear(self) -> None:
-        self.text.clear()
-        self.head.right.setText("")
-        self.hide()
-
-    def append(self, lines: list[str]) -> None:
-        for line in lines:
-            self.text.appendPlainText(line)
-        rows = min(14, max(2, self.text.document().blockCount()))
-        self.text.setFixedHeight(rows * (self.text.fontMetrics().lineSpacing() + 1) + 34)
-        self.show()
-
-
 class RunPage(Page):
     """Signals: options_asked(RunWish, field), again_asked(RunWish), delete_asked(id)."""
 
@@ -140,8 +101,6 @@ class RunPage(Page):
         self._theme, self._icons, self._session, self._model = theme, icons, session, model
         self._runs = runs
         self._run: Run | None = None
-        self._reader: LogReader | None = None
-        self._reader_of = ""
         self._diagnosed = ""
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -184,6 +143,7 @@ class RunPage(Page):
         self._layers: LayerList | None = None
         self._column.addWidget(self._pull)
         self.printed = PrintedCard(theme, icons)
+        self.printed.came.connect(self._show_end)
         self._column.addWidget(self.printed)
         grid = QGridLayout()
         grid.setSpacing(12)
@@ -227,7 +187,6 @@ class RunPage(Page):
         if run is None:
             return
         if run is not self._run:
-            self._stop_reading()
             self.printed.clear()
             self._diagnosed = ""
             self._run = run
@@ -240,7 +199,7 @@ class RunPage(Page):
         self._show()
 
     def leave(self) -> None:
-        self._stop_reading()
+        self.printed.stop()
 
     def _show_wish(self, wish: RunWish) -> None:
         self.title.set_text(tr("Run {image}", image=wish.image))
@@ -297,8 +256,9 @@ class RunPage(Page):
         if run.is_cancelled and run.is_over:
             self.named.set_text(tr("cancelled; nothing half-made is left"))
         if done:
-            self._read(run)
-            self._show_end(run)
+            container = self._model.container(run.container_id)
+            self.printed.follow(self._session, run.container_id, tty=bool(container and container.tty))
+            self._show_end()
 
     @staticmethod
     def _rate(run: Run) -> str:
@@ -316,43 +276,9 @@ class RunPage(Page):
 
     # what it printed -------------------------------------------------------------------------------------------------
 
-    def _read(self, run: Run) -> None:
-        if self._reader_of == run.key or not run.container_id:
-            return
-        self._reader_of = run.key
-        session = self._session
-        container = self._model.container(run.container_id)
-        reader = LogReader(
-            session.client,
-            run.container_id,
-            tty=bool(container and container.tty),
-            ready=lambda: session.workers.here(lambda: self._on_lines(reader)),
-        )
-        self._reader = reader
-        session.workers.lasting("run-log", reader.run)
-
-    def _on_lines(self, reader: LogReader) -> None:
-        if reader is self._reader and (lines := reader.take()):
-            words = [f"{line.word} {line.text}".strip() if line.word else line.text for line in lines[-PRINTED_LINES:]]
-            self.printed.append(words)
+    def _show_end(self) -> None:
         if self._run is not None:
-            self._show_end(self._run)
-
-    def _show_end(self, run: Run) -> None:
-        container = self._model.container(run.container_id)
-        self.printed.head.right.setText(self._end_of(container))
-
-    @staticmethod
-    def _end_of(container: Container | None) -> str:
-        if container is None or container.is_running:
-            return tr("running") if container else ""
-        return tr("exit status {code}", code=container.exit_code) if container.status == "exited" else ""
-
-    def _stop_reading(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-            self._reader_of = ""
+            self.printed.show_end(self._model.container(self._run.container_id))
 
     def _on_model(self) -> None:
         if self.isVisible() and self._run is not None and self._run.is_over:
