@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from PySide6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
+from desktop.ui.welcome.first import note_seen
 from tests.ui.screen import LIMIT_MS, Screen, Tray
 
 END_LIMIT_S = 60
@@ -22,6 +24,7 @@ class Program:
         """`words` name its engine, as on the command line."""
         self.screen, self.tray, self._qtbot = screen, tray, qtbot
         icons = tray.count()
+        note_seen(QSettings(str(home / "window.ini"), QSettings.Format.IniFormat))  # the list, not the welcome
         command: list[str | Path] = [Path(sys.executable).with_name("cove-desktop"), *words]
         desktop = {**screen.environment, **tray.environment, "COVE_HOME": str(home), "LC_ALL": "C.UTF-8"}
         self.process = subprocess.Popen(command, env={**os.environ, **desktop})

@@ -28,6 +28,7 @@ class BootStep:
     took_ms: float | None
     detail: str = ""
     done: bool = False
+    failed: bool = False
 
     @property
     def title(self) -> str:
@@ -73,10 +74,12 @@ class _Steps(QWidget):
     def time_of(self, step: BootStep) -> str:
         if step.done:
             return duration((step.took_ms or 0) / 1000)
+        if step.failed:
+            return tr("failed")
         return tr("{time} so far", time=duration(time.monotonic() - self._seen.get(step.name, time.monotonic())))
 
     def _run_clock(self) -> None:
-        if self.isVisible() and any(not step.done for step in self.steps):
+        if self.isVisible() and any(not step.done and not step.failed for step in self.steps):
             self._clock.start()
         else:
             self._clock.stop()
@@ -103,9 +106,20 @@ def gathered(steps: Sequence[BootStep], most: int) -> list[BootStep]:
 class StepList(_Steps):
     """One row for each step: glyph, name, detail, time."""
 
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, parent)
+        self._width = LIST_WIDTH
+
+    def set_width(self, width: int) -> None:
+        self._width = width
+        self._fit()
+
     def set_steps(self, steps: Sequence[BootStep]) -> None:
-        self.setFixedSize(LIST_WIDTH, max(1, len(steps)) * ROW)
         super().set_steps(steps)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedSize(self._width, max(1, len(self.steps)) * ROW)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         theme = self._theme
@@ -113,21 +127,23 @@ class StepList(_Steps):
         middle = Qt.AlignmentFlag.AlignVCenter
         for number, step in enumerate(self.steps):
             y = number * ROW
-            state = State.DONE if step.done else State.WORKING
+            state = State.DONE if step.done else State.PROBLEM if step.failed else State.WORKING
             paint_state(painter, theme, state, QPointF(8, y + ROW / 2), 10, time.monotonic() / 1.2 % 1)
-            painter.setFont(theme.font("body" if step.done else "section"))
-            painter.setPen(theme.colour("text2" if step.done else "text"))
-            painter.drawText(QRectF(28, y, 220, ROW), middle, step.title)
-            x = 28 + painter.fontMetrics().horizontalAdvance(step.title) + 8
             painter.setFont(theme.font("small"))
-            painter.setPen(theme.colour("text2" if step.done else "accent"))
+            painter.setPen(theme.colour("text2" if step.done else "bad" if step.failed else "accent"))
             took = self.time_of(step)
             right = painter.fontMetrics().horizontalAdvance(took)
             painter.drawText(QRectF(0, y, self.width(), ROW), middle | Qt.AlignmentFlag.AlignRight, took)
+            room = self.width() - right - 12
+            painter.setFont(theme.font("body" if step.done else "section"))
+            painter.setPen(theme.colour("text2" if step.done else "text"))
+            title = painter.fontMetrics().elidedText(step.title, Qt.TextElideMode.ElideRight, room - 28)
+            painter.drawText(QRectF(28, y, room - 28, ROW), middle, title)
+            x = 28 + painter.fontMetrics().horizontalAdvance(title) + 8
+            painter.setFont(theme.font("small"))
             painter.setPen(theme.colour("text3"))
-            room = int(self.width() - right - 12 - x)
-            detail = painter.fontMetrics().elidedText(step.detail, Qt.TextElideMode.ElideRight, max(0, room))
-            painter.drawText(QRectF(x, y, max(0, room), ROW), middle, detail)
+            detail = painter.fontMetrics().elidedText(step.detail, Qt.TextElideMode.ElideRight, max(0, room - x))
+            painter.drawText(QRectF(x, y, max(0, room - x), ROW), middle, detail)
 
 
 class StepBars(_Steps):

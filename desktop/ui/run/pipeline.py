@@ -159,6 +159,11 @@ class FiveSteps(Card):
         self._frames.setInterval(1000 // 12)
         self._frames.timeout.connect(self._on_frame)
 
+    def show_promises(self) -> None:
+        """Say what each step will do, before a run."""
+        for name, mark in self.marks.items():
+            mark.tell(None, "", step_promise(name), None)
+
     def show_run(self, run: Run) -> None:
         self._run = run
         for name, mark in self.marks.items():

@@ -73,9 +73,17 @@ class Runs(QObject):
         """Open the run dialog for `image`, as it was run last."""
         self.ask(self._recent.of(image) or RunWish(image=image))
 
-    def start(self, wish: RunWish) -> Run | None:
-        """Run an image and show its five steps. None: an option is wrong, and the dialog is open again."""
-        run = Run(self._session, wish, self._usual, self._show, self._report, self)
+    def start(self, wish: RunWish, at: Place | None = None) -> Run | None:
+        """Run an image and show its five steps, `at` a place that shows them itself, or on the page of runs. None: an
+        option is wrong, and the dialog is open again."""
+
+        def show(run: Run) -> None:
+            self._desk.go(at or Place("run", run.key))
+
+        def report(run: Run) -> Message | None:
+            return self._report(run, at or Place("run", run.key), show)
+
+        run = Run(self._session, wish, self._usual, show, report, self)
         try:
             run.start()
         except BadOption:
@@ -84,23 +92,21 @@ class Runs(QObject):
         self._runs[run.key] = run
         run.changed.connect(lambda: self.changed.emit(run))
         self._desk.tasks.add(run)
-        self._show(run)
+        if at is None:
+            show(run)
         return run
 
     def _start(self, wish: RunWish) -> None:
         self.start(wish)
 
-    def _show(self, run: Run) -> None:
-        self._desk.go(Place("run", run.key))
-
-    def _report(self, run: Run) -> Message | None:
+    def _report(self, run: Run, place: Place, show: Callable[[Run], None]) -> Message | None:
         if run.error is None and not run.is_cancelled:
             self._recent.add(run.wish)
-        if self._is_shown(Place("run", run.key)) or run.is_cancelled:
+        if self._is_shown(place) or run.is_cancelled:
             return None
         image = run.wish.image
         if run.error is not None:
-            show = (tr("Show"), lambda: self._show(run))
-            return Message(tr("{image} did not run", image=image), str(run.error), State.PROBLEM, (show,))
+            action = (tr("Show"), lambda: show(run))
+            return Message(tr("{image} did not run", image=image), str(run.error), State.PROBLEM, (action,))
         opened = (tr("Open"), lambda: self._desk.go(Place("container", run.container_id, "logs")))
         return Message(tr("{image} runs", image=image), actions=(opened,))

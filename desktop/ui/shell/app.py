@@ -44,13 +44,14 @@ from desktop.ui.shell.crash import Crashes
 from desktop.ui.shell.engine_control import EngineControl
 from desktop.ui.shell.look import Look
 from desktop.ui.shell.notices import Notices
-from desktop.ui.shell.pages import HOME, PAGES, in_sidebar, spec_of
+from desktop.ui.shell.pages import HOME, PAGES, WELCOME, in_sidebar, spec_of
 from desktop.ui.shell.palette import Palette
 from desktop.ui.shell.palette_search import Offer
 from desktop.ui.shell.parts import Parts
 from desktop.ui.shell.tray import Tray
 from desktop.ui.shell.window import Window
 from desktop.ui.volumes import model as volumes
+from desktop.ui.welcome.first import is_first_start, note_seen
 
 PAST_H = 24.0  # what the Activity page shows from before the window opened
 
@@ -109,9 +110,9 @@ class Cove(QObject):
         self.palette = self._make_palette(window)
         self.quick: Palette | None = None
         self.tray: Tray | None = None
-        self._is_closed = self._has_past = False
+        self._is_closed = self._has_past = self._has_loaded = False
         self._connect()
-        window.go(HOME)
+        window.go(WELCOME if is_first_start(settings, paths) else HOME)
 
     def _make_palette(self, parent: Window | None) -> Palette:
         palette = Palette(self.theme, self.icons, self._offer, parent)
@@ -201,6 +202,9 @@ class Cove(QObject):
     # the engine ------------------------------------------------------------------------------------------------------
 
     def _on_loaded(self, containers: list[Container]) -> None:
+        if containers and self.window.place == WELCOME and not self._has_loaded and not self.runs.all():
+            self.window.go(HOME)  # this engine is known here, from the command line
+        self._has_loaded = True
         self.model.load(containers)
         self._count()
 
@@ -247,6 +251,8 @@ class Cove(QObject):
 
     def _on_seen(self, seen: bool) -> None:
         self._sight.start()
+        if seen:
+            note_seen(self._settings)  # the welcome, or that there was no need of it
         self._watch(seen)
 
     def _watch(self, seen: bool) -> None:

@@ -21,7 +21,7 @@ from desktop.ui.shell.parts import Parts
 class PageSpec:
     """One page. `title` is translated where it is shown. A page with a `parent` has no entry in the sidebar: the
     parent's is marked. `commands` are its entries in the palette. `gap` leaves room above the entry; `foot` puts it to
-    the sidebar's lower end."""
+    the sidebar's lower end. A `whole` one takes the place of sidebar and bars, too."""
 
     key: str
     title: str
@@ -31,6 +31,7 @@ class PageSpec:
     parent: str = ""
     gap: bool = False
     foot: bool = False
+    whole: bool = False
 
 
 def _containers(parts: Parts) -> Page:
@@ -171,6 +172,25 @@ def _settings(parts: Parts) -> Page:
     return page
 
 
+def _welcome(parts: Parts) -> Page:
+    from desktop.ui.welcome.page import WelcomePage
+
+    specs = [spec_of(key) for key in ("images", "compose", "settings", "troubleshoot")]
+    pages = [(spec.key, tr(spec.title)) for spec in specs]
+    page = WelcomePage(
+        parts.desk, parts.session, parts.containers, parts.runs, parts.settings, parts.context, parts.paths, HOME, pages
+    )
+    page.retry_asked.connect(lambda: parts.control.retry(True))
+    page.finished.connect(parts.desk.go)
+    parts.control.facts_changed.connect(page.show_facts)
+    page.show_facts(parts.control.facts)
+    return page
+
+
+def _welcome_commands(parts: Parts) -> Sequence[Command]:
+    return (Command(tr("Show the welcome"), "info", lambda: parts.desk.go(WELCOME)),)
+
+
 PAGES: Final = (
     PageSpec(key="containers", title="Containers", icon="cube", make=_containers),
     PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
@@ -186,8 +206,13 @@ PAGES: Final = (
     PageSpec(key="cost", title="Cost", icon="scales", make=_cost),
     PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
     PageSpec(key="settings", title="Settings", icon="gear-six", make=_settings, foot=True),
-)
+    PageSpec(
+        key="welcome", title="Welcome", icon="info", make=_welcome, commands=_welcome_commands, parent="containers",
+        whole=True,
+    ),
+)  # fmt: skip
 HOME: Final = Place("containers")
+WELCOME: Final = Place("welcome")
 
 
 def in_sidebar() -> tuple[PageSpec, ...]:

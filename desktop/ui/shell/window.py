@@ -68,6 +68,7 @@ class Window(QWidget):
         middle.addLayout(right, 1)
         outer.addLayout(middle, 1)
         outer.addWidget(self.status)
+        self._around = (self.sidebar, self.top, self.status)
         self.toasts = Toasts(theme, icons, self)
         self.sidebar.page_chosen.connect(lambda key: self.go(Place(key)))
         self.top.back_asked.connect(lambda: self.step(-1))
@@ -177,6 +178,8 @@ class Window(QWidget):
         if isinstance(before, Page) and before is not page:
             before.leave()
         self.stack.setCurrentWidget(page)
+        for part in self._around:
+            part.setVisible(not spec_of(place.page).whole)
         page.show_place(place.thing, place.tab)
         self.sidebar.choose(spec_of(place.page).parent or place.page)
         self._show_steps()
@@ -195,7 +198,7 @@ class Window(QWidget):
     def next_pane(self) -> None:
         """Move the focus to the next of sidebar, top bar and page."""
         page = self.page(self.place.page)
-        panes: list[QWidget] = [self.sidebar.view, self.top.search, page]
+        panes: list[QWidget] = [pane for pane in (self.sidebar.view, self.top.search, page) if pane.isVisible()]
         focused = self.focusWidget()
         here = -1
         if focused is not None:

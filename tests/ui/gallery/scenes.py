@@ -68,7 +68,7 @@ def page(camera: Camera, kind: type[P], key: str, thing: str = "", tab: str = ""
 
 
 def pages(camera: Camera) -> None:
-    for key in (*(spec.key for spec in in_sidebar()), "bin"):
+    for key in (*(spec.key for spec in in_sidebar()), "bin", "welcome"):
         camera.go(key)
         camera.take(key)
 

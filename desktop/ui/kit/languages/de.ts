@@ -48,6 +48,10 @@
             <translation>Ein Container, der sich selbst löscht, kann nicht neu gestartet werden.</translation>
         </message>
         <message>
+            <source>A context tells them where Cove is. Other contexts stay as they are, and “docker context use default” switches back.</source>
+            <translation>Ein Kontext sagt ihnen, wo Cove ist. Andere Kontexte bleiben, wie sie sind, und „docker context use default“ schaltet zurück.</translation>
+        </message>
+        <message>
             <source>A digest cannot be pushed; name a tag.</source>
             <translation>Eine Prüfsumme kann nicht hochgeladen werden; nennen Sie ein Tag.</translation>
         </message>
@@ -552,6 +556,10 @@
             <translation>Verbinden und Schlüssel prüfen</translation>
         </message>
         <message>
+            <source>Connect your tools</source>
+            <translation>Werkzeuge verbinden</translation>
+        </message>
+        <message>
             <source>Connecting</source>
             <translation>Verbindet</translation>
         </message>
@@ -600,6 +608,14 @@
             <translation>Container laufen weiter. Zum Beenden von Cove dient sein Menü in der Leiste.</translation>
         </message>
         <message>
+            <source>Containers need a Linux kernel. Cove starts a small virtual machine of its own with one; the first start prepares it, and later ones take what it saved.</source>
+            <translation>Container brauchen einen Linux-Kernel. Cove startet dafür eine eigene kleine virtuelle Maschine; der erste Start bereitet sie vor, und spätere nehmen, was er gespeichert hat.</translation>
+        </message>
+        <message>
+            <source>Containers run on the engine at {address}.</source>
+            <translation>Container laufen auf der Engine unter {address}.</translation>
+        </message>
+        <message>
             <source>Containers run on this Linux itself: no machine has to start or to be fed.</source>
             <translation>Container laufen auf diesem Linux selbst: Keine Maschine muss starten oder versorgt werden.</translation>
         </message>
@@ -610,6 +626,10 @@
         <message>
             <source>Containers' own files</source>
             <translation>Eigene Dateien der Container</translation>
+        </message>
+        <message>
+            <source>Continue</source>
+            <translation>Weiter</translation>
         </message>
         <message>
             <source>Copy</source>
@@ -1028,6 +1048,10 @@
             <translation>Jedes Volume ist in Gebrauch.</translation>
         </message>
         <message>
+            <source>Existing Docker files are left alone</source>
+            <translation>Vorhandene Docker-Dateien bleiben unberührt</translation>
+        </message>
+        <message>
             <source>Exit status 126: no permission, or not a program.</source>
             <translation>Exit-Status 126: keine Berechtigung oder kein Programm.</translation>
         </message>
@@ -1328,6 +1352,10 @@
             <translation>In der Leiste, ohne das Fenster zu öffnen.</translation>
         </message>
         <message>
+            <source>In the window:</source>
+            <translation>Im Fenster:</translation>
+        </message>
+        <message>
             <source>In use</source>
             <translation>In Gebrauch</translation>
         </message>
@@ -1338,6 +1366,14 @@
         <message>
             <source>Inspect</source>
             <translation>Inspizieren</translation>
+        </message>
+        <message>
+            <source>It came with Cove, so nothing is downloaded. These five steps happen at every run.</source>
+            <translation>Er kam mit Cove, also wird nichts heruntergeladen. Diese fünf Schritte gibt es bei jedem Start.</translation>
+        </message>
+        <message>
+            <source>It came with Cove, so nothing was downloaded. These five steps happen at every run.</source>
+            <translation>Er kam mit Cove, also wurde nichts heruntergeladen. Diese fünf Schritte gibt es bei jedem Start.</translation>
         </message>
         <message>
             <source>It can be brought back from the bin for 24 hours, and takes its space until then.</source>
@@ -1672,6 +1708,10 @@
             <translation>Ein Image aus {name} machen</translation>
         </message>
         <message>
+            <source>Make docker's context “cove”</source>
+            <translation>Dockers Kontext „cove“ anlegen</translation>
+        </message>
+        <message>
             <source>Make image</source>
             <translation>Image anlegen</translation>
         </message>
@@ -1856,6 +1896,14 @@
             <translation>Nächster Treffer (F3)</translation>
         </message>
         <message>
+            <source>Next: let the docker command, Compose and your editor use Cove, as a context you can switch off.</source>
+            <translation>Danach: Der Befehl docker, Compose und Editoren benutzen Cove, als Kontext, der sich abschalten lässt.</translation>
+        </message>
+        <message>
+            <source>Next: see a container start.</source>
+            <translation>Danach: Ein Container startet.</translation>
+        </message>
+        <message>
             <source>No</source>
             <translation>Nein</translation>
         </message>
@@ -1866,6 +1914,10 @@
         <message>
             <source>No X-ray</source>
             <translation>Kein X-ray</translation>
+        </message>
+        <message>
+            <source>No account, ever</source>
+            <translation>Kein Konto, niemals</translation>
         </message>
         <message>
             <source>No build here</source>
@@ -2044,12 +2096,20 @@
             <translation>Hier ist nichts</translation>
         </message>
         <message>
+            <source>Nothing here is needed, and all of it can be changed later in the settings.</source>
+            <translation>Nichts davon ist nötig, und alles lässt sich später in den Einstellungen ändern.</translation>
+        </message>
+        <message>
             <source>Nothing is deleted. Those with a restart policy come back with the VM.</source>
             <translation>Nichts wird gelöscht. Die mit einer Neustart-Regel kommen mit der VM wieder.</translation>
         </message>
         <message>
             <source>Nothing is mounted. All that it writes is its own and goes with it.</source>
             <translation>Nichts ist eingehängt. Alles, was er schreibt, gehört ihm und geht mit ihm verloren.</translation>
+        </message>
+        <message>
+            <source>Nothing is sent anywhere</source>
+            <translation>Nichts wird irgendwohin gesendet</translation>
         </message>
         <message>
             <source>Nothing matches “{text}”</source>
@@ -2114,6 +2174,10 @@
         <message>
             <source>Open container</source>
             <translation>Container öffnen</translation>
+        </message>
+        <message>
+            <source>Open the window</source>
+            <translation>Das Fenster öffnen</translation>
         </message>
         <message>
             <source>Open {port}</source>
@@ -2540,6 +2604,10 @@
             <translation>Mit einem erzeugten Namen ausführen</translation>
         </message>
         <message>
+            <source>Run your first container</source>
+            <translation>Den ersten Container ausführen</translation>
+        </message>
+        <message>
             <source>Run {image}</source>
             <translation>{image} ausführen</translation>
         </message>
@@ -2598,6 +2666,10 @@
         <message>
             <source>Search or type a command</source>
             <translation>Suchen oder Befehl eingeben</translation>
+        </message>
+        <message>
+            <source>See a container start</source>
+            <translation>Ein Container startet</translation>
         </message>
         <message>
             <source>Select none</source>
@@ -2664,6 +2736,10 @@
             <translation>Wert zeigen</translation>
         </message>
         <message>
+            <source>Show the welcome</source>
+            <translation>Willkommensseite zeigen</translation>
+        </message>
+        <message>
             <source>Show troubleshooting</source>
             <translation>Fehlersuche zeigen</translation>
         </message>
@@ -2678,6 +2754,10 @@
         <message>
             <source>Size of the text</source>
             <translation>Größe der Schrift</translation>
+        </message>
+        <message>
+            <source>Skip to the window</source>
+            <translation>Gleich zum Fenster</translation>
         </message>
         <message>
             <source>Smaller</source>
@@ -2756,12 +2836,20 @@
             <translation>Schritt</translation>
         </message>
         <message>
+            <source>Step {n} of {of}: {title}</source>
+            <translation>Schritt {n} von {of}: {title}</translation>
+        </message>
+        <message>
             <source>Steps</source>
             <translation>Schritte</translation>
         </message>
         <message>
             <source>Steps of the build</source>
             <translation>Schritte des Builds</translation>
+        </message>
+        <message>
+            <source>Steps of the start</source>
+            <translation>Schritte des Starts</translation>
         </message>
         <message>
             <source>Stop</source>
@@ -2904,6 +2992,10 @@
             <translation>Der Container konnte nicht starten</translation>
         </message>
         <message>
+            <source>The container did not start</source>
+            <translation>Der Container startete nicht</translation>
+        </message>
+        <message>
             <source>The container {name}</source>
             <translation>Der Container {name}</translation>
         </message>
@@ -2914,6 +3006,14 @@
         <message>
             <source>The content of the tar becomes that of a volume. It may be compressed by gzip, bzip2, xz or zstd.</source>
             <translation>Der Inhalt des Tars wird der eines Volumes. Es kann mit gzip, bzip2, xz oder zstd komprimiert sein.</translation>
+        </message>
+        <message>
+            <source>The context “cove” is for another engine now: {host}</source>
+            <translation>Der Kontext „cove“ ist zurzeit für eine andere Engine: {host}</translation>
+        </message>
+        <message>
+            <source>The context “cove” is there. This makes it the one that they use:</source>
+            <translation>Der Kontext „cove“ ist da. Damit benutzen sie ihn:</translation>
         </message>
         <message>
             <source>The disk is full</source>
@@ -2940,8 +3040,20 @@
             <translation>Die Engine hat noch keine genannt.</translation>
         </message>
         <message>
+            <source>The engine is starting</source>
+            <translation>Die Engine startet</translation>
+        </message>
+        <message>
             <source>The engine is stopped</source>
             <translation>Die Engine steht</translation>
+        </message>
+        <message>
+            <source>The engine runs</source>
+            <translation>Die Engine läuft</translation>
+        </message>
+        <message>
+            <source>The engine started in {time}</source>
+            <translation>Die Engine startete in {time}</translation>
         </message>
         <message>
             <source>The error</source>
@@ -3198,6 +3310,10 @@
         <message>
             <source>This computer</source>
             <translation>Dieser Rechner</translation>
+        </message>
+        <message>
+            <source>This computer runs Linux, so containers need no virtual machine: the engine starts them beside your other programs.</source>
+            <translation>Auf diesem Computer läuft Linux, also brauchen Container keine virtuelle Maschine: Die Engine startet sie neben den anderen Programmen.</translation>
         </message>
         <message>
             <source>This engine cannot do that: it is not Cove's.</source>
@@ -3480,6 +3596,14 @@
             <translation>Weg nach außen</translation>
         </message>
         <message>
+            <source>Welcome</source>
+            <translation>Willkommen</translation>
+        </message>
+        <message>
+            <source>Welcome to Cove, in three steps</source>
+            <translation>Willkommen bei Cove, in drei Schritten</translation>
+        </message>
+        <message>
             <source>What can be brought back</source>
             <translation>Was zurückgeholt werden kann</translation>
         </message>
@@ -3640,6 +3764,14 @@
             <translation>X-ray</translation>
         </message>
         <message>
+            <source>Your first container started in {time}</source>
+            <translation>Der erste Container startete in {time}</translation>
+        </message>
+        <message>
+            <source>Your first container starts</source>
+            <translation>Der erste Container startet</translation>
+        </message>
+        <message>
             <source>a folder with a comma in its name cannot be shared</source>
             <translation>ein Ordner mit einem Komma im Namen kann nicht geteilt werden</translation>
         </message>
@@ -3750,6 +3882,14 @@
         <message>
             <source>data that stays</source>
             <translation>Daten, die bleiben</translation>
+        </message>
+        <message>
+            <source>docker, Compose and editors</source>
+            <translation>docker, Compose und Editoren</translation>
+        </message>
+        <message>
+            <source>done</source>
+            <translation>erledigt</translation>
         </message>
         <message>
             <source>ended at {time}, then started again</source>
