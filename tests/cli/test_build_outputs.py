@@ -127,6 +127,23 @@ def test_named_contexts(cove: Client, engine: NativeEngine, folder: Path, tmp_pa
     assert (done.returncode, "/nowhere is no folder" in done.stderr) == (1, True)
 
 
+def test_a_tar_on_stdout_is_nothing_else(engine: NativeEngine, folder: Path) -> None:
+    args = [cove_of(engine.host).program, "build", "-o", "-", str(folder)]
+    done = subprocess.run(args, env={**os.environ, "COVE_HOST": engine.host}, check=True, capture_output=True)
+    assert _members(done.stdout)["sub/a"] == len("of a step\n")
+    assert b"[1/" in done.stderr
+
+
+def test_an_image_is_pushed_after_its_build(cove: Client, engine: NativeEngine, folder: Path, registry: str) -> None:
+    name = f"{registry}/cvt/pushed:1"
+    cove("build", "--push", "-t", name, str(folder))
+    engine.docker("rmi", "-f", name)
+    engine.docker("pull", "-q", name)
+    engine.docker("rmi", "-f", name)
+    done = cove("build", "--push", str(folder), check=False)
+    assert (done.returncode, "tag is needed when pushing to registry" in done.stderr) == (1, True)
+
+
 def test_stages_without_cache(cove: Client, folder: Path) -> None:
     (folder / "Dockerfile").write_text("FROM busybox AS one\nRUN echo 1\nFROM one AS two\nRUN echo 2\n")
     cove("build", str(folder))
