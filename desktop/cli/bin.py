@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LS = Spec(
     name="bin ls",
     usage="[OPTIONS]",
-    summary="List deleted containers and volumes that can be brought back",
+    summary="List deleted containers, volumes and images that can be brought back",
     most=0,
     flags=(
         Flag("format", kind="string", help="A template, `table` and a template, or json"),
@@ -31,8 +31,8 @@ LS = Spec(
 RESTORE = Spec(
     name="bin restore",
     usage="[OPTIONS] [DELETED...]",
-    summary="Bring back deleted containers and volumes, by ID or by the name that they had; without one, the last "
-    "deletion",
+    summary="Bring back deleted containers, volumes and images, by ID or by the name that they had; without one, the "
+    "last deletion",
     flags=(Flag("name", kind="string", help="The name that it gets; for one only"),),
 )
 RM = Spec(name="bin rm", usage="DELETED [DELETED...]", summary="Delete for good what is in the bin", least=1)
@@ -103,7 +103,7 @@ def _empty(argv: Sequence[str], app: App) -> int:
     flags, client = parse(EMPTY, argv), app.client()
     found = entries(client)
     if found and not flags.on("force"):
-        print(f"WARNING! This will delete for good the {len(found)} containers and volumes in the bin.")
+        print(f"WARNING! This will delete for good the {len(found)} containers, volumes and images in the bin.")
         print("Are you sure you want to continue? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise Failure("bin empty has been cancelled")

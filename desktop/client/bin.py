@@ -18,10 +18,10 @@ NAME_TAKEN = "name_taken"  # of ApiError.reason: it can be brought back under an
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """One entry. `subject`: the container's id or the volume's name; times as RFC 3339."""
+    """One entry. `subject`: the container's or image's id, or the volume's name; times as RFC 3339."""
 
     id: str
-    kind: str  # "container" or "volume"
+    kind: str  # "container", "volume" or "image"
     name: str
     subject: str
     image: str
@@ -58,8 +58,14 @@ def remove_volume(client: EngineClient, name: str) -> None:
     client.request("DELETE", f"/volumes/{path_part(name)}", {"restorable": True}, limited=False)
 
 
+def remove_image(client: EngineClient, image: str, *, force: bool) -> list[dict[str, Any]]:
+    """Move an image, or one of its names, into the bin; what was removed, as `EngineClient.image_remove` tells it."""
+    query = {"force": force or None, "restorable": True}
+    return client.json_list("DELETE", f"/images/{path_part(image)}", query)
+
+
 def restore(client: EngineClient, ref: str, name: str | None = None) -> tuple[str, str, str]:
-    """Bring back an entry, by its id or what it was called: (kind, the container's id or the volume's name, its name).
+    """Bring back an entry, by its id or what it was called: (kind, the id, of a volume the name, and its name).
 
     `name`: the name that it gets. Raises ApiError: 409 that says why: NAME_TAKEN, or something that it needs is
     gone; 404 if nothing deleted is known so.

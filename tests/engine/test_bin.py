@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 import random
 import re
 import shutil
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -274,12 +276,13 @@ def _is_done(done: list[int], wanted: int) -> bool:
     return done[0] >= wanted
 
 
-def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEngine) -> None:
-    """A container and a volume are deleted and brought back again and again, while engines are killed."""
+def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEngine, tmp_path: Path) -> None:
+    """A container, a volume and an image are deleted and brought back again and again, while engines are killed."""
     engine, chance = own_engine, random.Random(17)
     container = run(engine, "web")
     engine.docker("volume", "create", "data")
     engine.docker("run", "--rm", *QUIET, "-v", "data:/v", IMAGE, "sh", "-c", "echo data > /v/file")
+    image = imported(engine, tmp_path, "kept:1", "kept:2")
     stop, done = threading.Event(), [0]
 
     def tried(call: Callable[[EngineClient], object]) -> None:
@@ -294,8 +297,10 @@ def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEn
         while not stop.is_set():
             tried(lambda client: bin.remove_container(client, "web", force=True, volumes=True))
             tried(lambda client: bin.remove_volume(client, "data"))
+            tried(lambda client: bin.remove_image(client, image, force=True))
             tried(lambda client: bin.restore(client, container))
             tried(lambda client: bin.restore(client, "data"))
+            tried(lambda client: bin.restore(client, image))
             tried(lambda client: client.start(container))
 
     worker = threading.Thread(target=work)
@@ -310,8 +315,10 @@ def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEn
         worker.join()
     found = names(engine)
     assert sorted([*listed(engine, "ps", "-a", "--format", "{{.Names}}"), *found]).count("web") == 1
+    assert (image in listed(engine, "images", "-q", "--no-trunc")) != ("kept:1" in found)
     for name in found:
         engine.cove("bin", "restore", name)
+    assert tags(engine) == {"kept:1", "kept:2"}
     engine.docker("kill", "web", check=False)
     engine.docker("wait", "web")
     logged = engine.docker("logs", "web").stdout
@@ -322,6 +329,7 @@ def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEn
     assert inspect(engine, "web")["Id"] == container
     assert engine.cove("system", "check").stdout.startswith("All is well")
     engine.docker("rm", "-fv", "web")
+    engine.docker("rmi", "-f", image)
 
 
 RECORD = {"schema": 1, "id": "0123456789ab", "kind": "container", "subject": "c", "name": "n", "at_ns": 1}
@@ -433,3 +441,131 @@ def test_a_restore_that_fails_in_the_middle_leaves_the_entry_whole(own_engine: N
     assert listed(engine, "ps", "-a", "--format", "{{.Names}}") == ["web"], "not by the name of the attempt"
     check_whole(engine, "web")
     engine.docker("rm", "-fv", "web")
+
+
+# images --------------------------------------------------------------------------------------------------------------
+
+
+def imported(engine: NativeEngine, tmp_path: Path, *tags: str, size: int = 500_000) -> str:
+    """An image of one layer, with these names; returns its id."""
+    path = tmp_path / "layer.tar"
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("file")
+        info.size = size
+        archive.addfile(info, io.BytesIO(random.Random(size).randbytes(size)))
+    made = engine.docker("import", str(path), tags[0]).stdout.strip()
+    for tag in tags[1:]:
+        engine.docker("tag", tags[0], tag)
+    return made
+
+
+def tags(engine: NativeEngine) -> set[str]:
+    return set(listed(engine, "images", "--format", "{{.Repository}}:{{.Tag}}")) - {IMAGE, "cove/hello:latest"}
+
+
+def sizes(engine: NativeEngine) -> dict[str, int]:
+    with engine.client() as client:
+        return {entry.name: entry.size_bytes for entry in bin.entries(client) or ()}
+
+
+def layers_size(engine: NativeEngine) -> int:
+    with engine.client() as client:
+        return int(client.json_object("GET", "/system/df")["LayersSize"])
+
+
+def test_an_image_comes_back_with_its_names_and_what_is_shared_counts_once(
+    own_engine: NativeEngine, tmp_path: Path
+) -> None:
+    engine = own_engine
+    image = imported(engine, tmp_path, "one:1", "other:2")
+    (tmp_path / "Dockerfile").write_text('FROM one:1\nENV A=b\nCMD ["x"]\n')
+    engine.docker("build", "-q", "-t", "child:1", str(tmp_path))
+    engine.docker("builder", "prune", "-af")
+    before = layers_size(engine)
+    assert engine.cove("rmi", "--restorable", "one:1").stdout == "Untagged: one:1\n"
+    assert sizes(engine) == {"one:1": 0}, "the image itself is still there"
+    told = engine.cove("rmi", "--restorable", "other:2").stdout
+    assert told.startswith(f"Untagged: other:2\nDeleted: {image}")
+    assert tags(engine) == {"child:1"}
+    assert names(engine) == ["other:2", "one:1"]
+    assert sizes(engine) == {"one:1": 0, "other:2": 0}, "all of its layers are the child's, too"
+    engine.cove("rmi", "--restorable", "child:1")
+    assert sum(sizes(engine).values()) >= 500_000
+    assert len([size for size in sizes(engine).values() if size]) == 1, "one layer, once"
+    assert layers_size(engine) == before
+    with stopped(engine):
+        pass
+    assert names(engine) == ["child:1", "other:2", "one:1"]
+    assert engine.cove("bin", "ls", "--format", "{{.Type}} {{.Name}}").stdout.splitlines()[0] == "image child:1"
+    for name in ("one:1", "other:2", "child:1"):
+        engine.cove("bin", "restore", name)
+    assert tags(engine) == {"one:1", "other:2", "child:1"}
+    assert engine.docker("images", "-q", "--no-trunc", "other:2").stdout.strip() == image
+    assert names(engine) == []
+    engine.docker("create", "--name", "of-it", "child:1")
+    engine.docker("cp", "of-it:/file", str(tmp_path / "copied"))
+    assert (tmp_path / "copied").stat().st_size == 500_000
+    engine.docker("rm", "of-it")
+    assert engine.cove("system", "check").stdout.startswith("All is well")
+    engine.docker("rmi", "one:1", "other:2", "child:1")
+    wait_until(lambda: layers_size(engine) < before)
+    assert names(engine) == [], "docker's own rmi is final"
+
+
+def test_an_image_whose_name_is_taken_stays_in_the_bin_and_gets_another_name(
+    own_engine: NativeEngine, tmp_path: Path
+) -> None:
+    engine = own_engine
+    first = imported(engine, tmp_path, "app:1")
+    engine.cove("rmi", "--restorable", first)
+    second = imported(engine, tmp_path, "app:1", size=300_000)
+    refused = engine.cove("bin", "restore", "app:1", check=False)
+    assert refused.returncode == 1
+    assert "image app:1 was not brought back: there is an image app:1 now" in refused.stderr
+    assert names(engine) == ["app:1"]
+    engine.cove("bin", "restore", "--name", "app:old", first.removeprefix("sha256:")[:12])
+    assert engine.docker("images", "-q", "--no-trunc", "app:old").stdout.strip() == first
+    assert engine.docker("images", "-q", "--no-trunc", "app:1").stdout.strip() == second
+    engine.docker("rmi", "app:1", "app:old")
+
+
+def test_a_refused_removal_leaves_nothing_in_the_bin(own_engine: NativeEngine, tmp_path: Path) -> None:
+    engine = own_engine
+    run(engine, "web")
+    refused = engine.cove("rmi", "--restorable", IMAGE, check=False)
+    assert refused.returncode == 1
+    assert "is using its referenced image" in refused.stderr
+    assert names(engine) == []
+    assert list((engine.root / "data" / "bin").iterdir()) == []
+    image = imported(engine, tmp_path, "kept:1")
+    with stopped(engine) as data:  # as a kill before the names went leaves it
+        entry = data / "bin" / "0123456789ab"
+        (entry / "volumes").mkdir(parents=True)
+        record = {"schema": 1, "id": entry.name, "kind": "image", "subject": image, "name": "kept:1", "at_ns": 1}
+        lost = {"docker.io/library/kept:1": [image, ""]}
+        (entry / "entry.json").write_text(json.dumps({**record, "names": lost, "images": [image]}))
+    wait_until(lambda: list((engine.root / "data" / "bin").iterdir()) == [])
+    assert tags(engine) == {"kept:1"}
+    engine.docker("rmi", "kept:1")
+    engine.docker("rm", "-fv", "web")
+
+
+def test_a_prune_of_images_empties_the_bin_of_images(own_engine: NativeEngine, tmp_path: Path) -> None:
+    engine = own_engine
+    before = layers_size(engine)
+    imported(engine, tmp_path, "named:1")
+    nameless = imported(engine, tmp_path, "short-lived:1", size=200_000)
+    imported(engine, tmp_path, "short-lived:1", size=100_000)  # the one before has no name now
+    engine.cove("rmi", "--restorable", nameless)
+    engine.cove("rmi", "--restorable", "named:1", "short-lived:1")
+    assert names(engine) == ["short-lived:1", "named:1", nameless.removeprefix("sha256:")[:12]]
+    engine.docker("image", "prune", "-f", "--filter", "label=none")
+    assert len(names(engine)) == 3, "a filter would have to be asked of what is in the bin"
+    told = engine.docker("image", "prune", "-f").stdout
+    assert f"deleted: {nameless}" in told
+    assert "Total reclaimed space: 200kB" in told
+    assert names(engine) == ["short-lived:1", "named:1"]
+    pruned = engine.docker("image", "prune", "-af").stdout
+    assert names(engine) == []
+    assert "deleted: sha256:" in pruned
+    assert layers_size(engine) <= before

@@ -20,10 +20,11 @@ from tests.support.registry import registry
 from vmagent.builder.indexing import store_index
 from vmagent.builder.result import BuiltImage
 from vmagent.errors import Conflict, EngineError, NotFound
+from vmagent.images.holds import Hold
 from vmagent.images.layer import Kind, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.records import Target
-from vmagent.images.removal import ImageUser
+from vmagent.images.removal import ImageUser, affected
 
 NewStore = Callable[..., Driver]
 HOST = Platform.host()
@@ -342,6 +343,41 @@ def test_a_store_that_is_opened_again_has_its_indexes(new_store: NewStore, two: 
     driver.run(driver.images.open())
     driver.run(driver.store.collect())
     assert (rows(driver), driver.left()) == (shown, left)
+
+
+def test_an_index_that_is_held_comes_back_with_its_platforms(new_store: NewStore, two: Two, name: str) -> None:
+    """As the engine's bin holds it, also over a restart."""
+    driver = new_store()
+    before = driver.left()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    shown, left = rows(driver), driver.left()
+    found = affected(driver.store, name)
+    assert set(found.images) == {two.own.id, two.foreign.id}
+
+    def hold() -> list[Hold]:
+        return [*map(driver.store.hold, found.images), driver.store.hold_blobs(found.blobs)]
+
+    hold()
+    driver.run(driver.images.remove(name))
+    assert name not in str(rows(driver))
+    driver.run(driver.images.close())
+    driver.run(driver.images.open())
+    holds = hold()
+    driver.run(driver.store.collect())
+    driver.run(driver.store.bring_back(found.images, found.names))
+    driver.run(release_all(driver, holds))
+    assert (rows(driver), driver.left()) == (shown, left)
+    holds = hold()
+    driver.run(driver.images.remove(name))
+    driver.run(release_all(driver, holds))
+    assert driver.left() == before
+
+
+async def release_all(driver: Driver, holds: list[Hold]) -> None:
+    for each in holds:
+        each.release()
+    await driver.store.settle()
 
 
 def test_a_store_of_before_indexes_opens_unchanged(new_store: NewStore, two: Two, name: str) -> None:

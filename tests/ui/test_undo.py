@@ -220,3 +220,63 @@ def test_the_palette_undoes_and_shows_the_bin(
         assert window.page == key
     window.wait_until_told("un-a: back again")
     assert ids(engine) == before
+
+
+def test_deleted_images_come_back_by_undo_by_ctrl_z_and_from_the_bin(
+    engine: NativeEngine, open_window: OpenWindow
+) -> None:
+    def tags() -> dict[str, str]:
+        told = engine.docker("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout
+        return {name: image for name, image in (line.split() for line in told.splitlines()) if name.startswith("un-")}
+
+    for name in ("un-one:1", "un-two:1"):
+        engine.docker("import", "-c", f"LABEL of={name}", "-", name, input="\0" * 10240)
+    engine.docker("tag", "un-two:1", "un-two:2")
+    before = tags()
+    assert len(set(before.values())) == 2
+    try:
+        window = open_window(engine)
+        page = window.images
+        window.go("images")
+        page.wait_until_shown("un-one:1")
+        page.choose("un-one:1")
+        page.press(Qt.Key.Key_Delete)
+        assert any("brought back from the bin for 24 hours" in words for words in window.dialog_words())
+        window.press("Delete image")
+        window.wait_until_told("un-one:1 was deleted")
+        page.wait_until_gone("un-one:1")
+        assert "un-one:1" not in tags()
+        window.press_in_message("Undo")
+        window.wait_until_told("un-one:1: back again")
+        page.wait_until_shown("un-one:1")
+        assert tags() == before
+        page.filter("un-")
+        page.check("un-one:1", "un-two:1", "un-two:2")
+        page.press_in_bar("Delete")
+        window.press("Delete 3 images")
+        window.wait_until_told("3 were deleted")
+        assert tags() == {}
+        window.key(Qt.Key.Key_Z, CONTROL)
+        window.wait_until_told("un-one:1, un-two:1, un-two:2: back again")
+        assert tags() == before
+        page.filter("")
+        page.wait_until_shown("un-one:1")
+        page.choose("un-one:1")
+        page.press(Qt.Key.Key_Delete)
+        window.press("Delete image")
+        page.wait_until_gone("un-one:1")
+        engine.docker("tag", "un-two:1", "un-one:1")
+        window.palette.type("Show the bin")
+        window.palette.press(Qt.Key.Key_Return)
+        window.bin.wait_until_shown("un-one:1")
+        window.bin.choose_segment("Images")
+        window.bin.choose("un-one:1")
+        window.bin.press(Qt.Key.Key_Return)
+        window.wait_until_told("un-one:1 was not brought back")
+        window.press_in_message("Another name…")
+        window.answer("Name", "un-one:old", "Bring it back")
+        window.bin.wait_until_gone("un-one:1")
+        assert tags()["un-one:old"] == before["un-one:1"]
+    finally:
+        engine.cove("bin", "empty", "-f")
+        engine.docker("rmi", "-f", *tags(), check=False)

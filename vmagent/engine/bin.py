@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import now_ns, rfc3339
@@ -19,6 +21,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.tidying import Tidying
 from vmagent.errors import Conflict, EngineError, NotFound
 from vmagent.images.holds import Hold
+from vmagent.images.removal import Affected
 from vmagent.images.store import Store
 from vmagent.paths import DataRoot
 from vmagent.tasks import to_its_end
@@ -37,7 +40,7 @@ class Bin:
         self._background, self._tidying, self._bus, self._images = background, tidying, bus, images
         self._entries: dict[str, Entry] = {}
         self._begun: dict[str, Entry] = {}  # by subject: an earlier engine was killed before their content was moved
-        self._holds: dict[str, Hold] = {}  # by entry: of the images of containers
+        self._holds: dict[str, list[Hold]] = {}  # by entry: of the images of containers, and of images
         self._sizes: dict[str, int] = {}
         self._counting = asyncio.Lock()  # one disk thread at most counts, and nothing is counted twice
         self._changing: set[str] = set()  # entries that are being brought back or deleted
@@ -49,7 +52,10 @@ class Bin:
         whole, begun = await self._background.on_disk(self.store.load)
         self._begun = {entry.subject: entry for entry in begun}
         for entry in whole:
-            self._add(entry)
+            if entry.kind == "image" and not self._is_gone(entry):
+                self._begun[entry.id] = entry  # another entry may be of the same image
+            else:
+                self._add(entry)
 
     async def after_open(self) -> None:
         """Drop entries without content, once it is known which deletions go on (`was_begun`), and what is over."""
@@ -79,17 +85,29 @@ class Bin:
 
     @asynccontextmanager
     async def taking(
-        self, kind: Kind, subject: str, name: str, *, image: str = "", image_id: str = "", is_anonymous: bool = False
+        self,
+        kind: Kind,
+        subject: str,
+        name: str,
+        *,
+        image: str = "",
+        image_id: str = "",
+        is_anonymous: bool = False,
+        affected: Affected | None = None,
     ) -> AsyncIterator[Entry]:
-        """An entry, on disk already, for the block to move content into. What is in it at the end can be brought back;
-        if nothing is, the entry is dropped. Raises OSError."""
+        """An entry, on disk already, for the block to move content into; of an image, `affected`, which the block
+        removes. What is gone at the end can be brought back; if nothing is, the entry is dropped. Raises OSError."""
         if (left := self._begun.pop(subject, None)) is not None:
             await self._put_away(left)
         entry = Entry(
             id=secrets.token_hex(6), kind=kind, subject=subject, name=name, at_ns=now_ns(), image=image,
             image_id=image_id, is_anonymous=is_anonymous,
         )  # fmt: skip
+        if affected is not None:
+            names = {key: (target.image_id, target.index) for key, target in affected.names.items()}
+            entry = replace(entry, names=names, images=affected.images, blobs=affected.blobs)
         await self._background.on_disk(self.store.begin, entry)
+        self._hold(entry)
         try:
             yield entry
         finally:
@@ -97,17 +115,39 @@ class Bin:
             await asyncio.shield(self._background.spawn(self._settle(entry), f"bin entry {entry.id}"))
 
     async def _settle(self, entry: Entry) -> None:
-        if await self._background.on_disk(self.store.has_content, entry):
+        is_gone = self._is_gone if entry.kind == "image" else None
+        if is_gone(entry) if is_gone else await self._background.on_disk(self.store.has_content, entry):
             self._add(entry)
             self._publish("add", entry)
         else:
+            self._let_go(entry)
             await self._put_away(entry)
+
+    def _is_gone(self, entry: Entry) -> bool:
+        """Whether an image's deletion has begun: its names go first, all at once."""
+        if not entry.names:
+            return entry.subject not in {record.id for record in self._images.shown()}
+        present = self._images.references
+        return any(key not in present or present[key].id != image for key, (image, _) in entry.names.items())
 
     def _add(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
-        if entry.image_id:
+        self._hold(entry)
+
+    def _hold(self, entry: Entry) -> None:
+        """Keep the images that it needs."""
+        if entry.id in self._holds:
+            return
+        holds = self._holds[entry.id] = []
+        for image_id in filter(None, (entry.image_id, *entry.images)):
             with suppress(EngineError):  # the image is gone; the restore will say so
-                self._holds[entry.id] = self._images.hold(entry.image_id)
+                holds.append(self._images.hold(image_id))
+        if entry.blobs:
+            holds.append(self._images.hold_blobs(entry.blobs))
+
+    def _let_go(self, entry: Entry) -> None:
+        for hold in self._holds.pop(entry.id, ()):
+            hold.release()
 
     # --- the verbs
 
@@ -117,13 +157,14 @@ class Bin:
         return sorted(found, key=lambda entry: entry.at_ns, reverse=True)
 
     def find(self, ref: str) -> Entry:
-        """By its id, or the newest of that name, volume, or container id (at least 4 digits of it). Raises NotFound."""
+        """By its id, or the newest of that name, volume, or id of a container or image (4 digits of it
+        at least). Raises NotFound."""
         if (entry := self._entries.get(ref)) is not None:
             return entry
         for entry in self.entries():
             if ref in (entry.name, entry.subject):
                 return entry
-            if entry.kind == "container" and len(ref) >= 4 and entry.subject.startswith(ref):
+            if entry.kind != "volume" and len(ref) >= 4 and entry.subject.removeprefix("sha256:").startswith(ref):
                 return entry
         raise NotFound(f"nothing deleted is known as {ref}: it was never there, was brought back, or is gone for good")
 
@@ -151,8 +192,9 @@ class Bin:
         return found
 
     async def delete(self, entry: Entry) -> int:
-        """Delete it for good; returns its bytes on disk. Raises Conflict, EngineError."""
-        size = await self._size(entry)
+        """Delete it for good; returns the bytes on disk that become free. Raises Conflict, EngineError."""
+        others = [other for other in self._entries.values() if other is not entry]
+        size = self._image_size(entry, others) if entry.kind == "image" else await self._size(entry)
         await self._delete(entry)
         return size
 
@@ -204,13 +246,28 @@ class Bin:
         """It is in the bin no more, by `action`."""
         self._entries.pop(entry.id, None)
         self._sizes.pop(entry.id, None)
-        if (hold := self._holds.pop(entry.id, None)) is not None:
-            hold.release()
+        self._let_go(entry)
         self._publish(action, entry)
 
     # --- internals
 
+    def _image_size(self, entry: Entry, others: Iterable[Entry]) -> int:
+        """Bytes of the layers that are there for this entry, and not for `others`, an image, or a container."""
+        mine: Counter[str] = Counter()  # the bin's holds, by image
+        for each in self._entries.values():
+            mine.update(filter(None, (each.image_id, *each.images)))
+        theirs = {image_id for other in others for image_id in (other.image_id, *other.images)}
+        kept: set[str] = set()
+        for record in self._images.images.values():
+            if not record.hidden or self._images.holders(record.id) > mine[record.id] or record.id in theirs:
+                kept.update(record.layers)
+        held = [self._images.images[image_id] for image_id in entry.images if image_id in self._images.images]
+        own = {diff_id for record in held for diff_id in record.layers} - kept
+        return sum(self._images.layers[diff_id].size for diff_id in own if diff_id in self._images.layers)
+
     async def _size(self, entry: Entry) -> int:
+        if entry.kind == "image":  # with newer entries it shares what these count
+            return self._image_size(entry, [other for other in self._entries.values() if other.at_ns > entry.at_ns])
         async with self._counting:
             if (size := self._sizes.get(entry.id)) is None:
                 size = await self._background.on_disk(self.store.size_bytes, entry)

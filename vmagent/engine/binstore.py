@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,15 +22,19 @@ from vmagent.linux.trees import BLOCK_BYTES, files_below, remove_tree
 SCHEMA = 1
 RECORD, CONTAINER, VOLUMES = "entry.json", "container", "volumes"
 
-Kind = Literal["container", "volume"]
+Kind = Literal["container", "volume", "image"]
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One deletion. `subject`: the container's id or the volume's name; `image`: the name that a container's image was
-    asked for by; `at_ns`: when it was deleted, CLOCK_REALTIME."""
+    """One deletion. `subject`: the container's or image's id, or the volume's name; `image`: the name that a
+    container's image was asked for by; `at_ns`: when it was deleted, CLOCK_REALTIME.
+
+    Of an image nothing is moved: the names that it lost, each with the image and the index that it pointed to, the
+    images that may have gone, and the blobs of the indexes. All of them stay where they are as long as the entry.
+    """
 
     id: str  # 12 hex digits
     kind: Kind
@@ -40,6 +44,9 @@ class Entry:
     image: str = ""
     image_id: str = ""
     is_anonymous: bool = False  # a volume that nobody had named
+    names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    images: Sequence[str] = field(default_factory=list)
+    blobs: Sequence[str] = field(default_factory=list)
 
 
 class BinStore:
@@ -70,7 +77,9 @@ class BinStore:
         return whole, begun
 
     def has_content(self, entry: Entry) -> bool:
-        """Whether there is something to bring back."""
+        """Whether there is something to bring back; what an image was is not in here."""
+        if entry.kind == "image":
+            return True
         if entry.kind == "container":
             return self.container(entry).exists()
         return bool(self.volumes_in(entry))
@@ -111,7 +120,8 @@ class BinStore:
         return sum(info.st_blocks * BLOCK_BYTES for info in files_below(self._folder / entry.id))
 
 
-_TYPES: Mapping[str, type] = {"at_ns": int, "is_anonymous": bool}  # of an entry's fields; the others are texts
+# Of an entry's fields; the others are texts.
+_TYPES: Mapping[str, type] = {"at_ns": int, "is_anonymous": bool, "names": dict, "images": list, "blobs": list}
 
 
 def _entry(record: Any, folder: str) -> Entry:
@@ -127,6 +137,12 @@ def _entry(record: Any, folder: str) -> Entry:
         raise ValueError(str(e)) from e
     if entry.id != folder or entry.kind not in get_args(Kind) or "/" in entry.subject:
         raise ValueError("the record is of something else")
+    texts = [*entry.images, *entry.blobs, *(text for pair in entry.names.values() for text in pair)]
+    is_image = entry.kind == "image"
+    if not all(isinstance(text, str) for text in texts) or (entry.subject in entry.images) != is_image:
+        raise ValueError("images are not told as they should")
+    if any(len(pair) != 2 for pair in entry.names.values()):
+        raise ValueError("names are not told as they should")
     return entry
 
 

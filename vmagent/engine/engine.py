@@ -55,6 +55,7 @@ from vmagent.supervisor.client import SupervisorClient
 
 if TYPE_CHECKING:
     from vmagent.engine.checking.check import Check
+    from vmagent.engine.imagebin import ImageBin
     from vmagent.engine.restoring import Restorer
     from vmagent.engine.volumefiles import VolumeFiles
     from vmagent.engine.xray.xray import XRay
@@ -164,6 +165,13 @@ class Engine:
             self._registry, self._background, self._users, self._store, self._endpoints, self._launcher, self.files,
             self.history, has_host_agent=self._has_host_agent,
         )  # fmt: skip
+
+    @cached_property
+    def image_bin(self) -> ImageBin:
+        """Loaded when it is first used."""
+        from vmagent.engine.imagebin import ImageBin
+
+        return ImageBin(self.bin, self.images, self._store)
 
     @cached_property
     def restorer(self) -> Restorer:

@@ -1,4 +1,4 @@
-"""Bringing back what is in the bin: containers with their anonymous volumes, and volumes. docs/decisions/0095"""
+"""Bringing back what is in the bin: containers with their anonymous volumes, volumes, images. docs/decisions/0095"""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from vmagent.engine.bin import Bin
 from vmagent.engine.binstore import Entry
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
+from vmagent.engine.imagebin import bring_back
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.registry import Registry
 from vmagent.engine.volumes import Volumes
@@ -49,7 +50,8 @@ class Restorer:
         self._images, self._endpoints, self._volumes, self._lifecycle = images, endpoints, volumes, lifecycle
 
     async def restore(self, ref: str, name: str = "") -> JsonObject:
-        """POST /cove/v1/bin/{id}/restore: a stopped container, or a volume; `name`: under that one instead of its own.
+        """POST /cove/v1/bin/{id}/restore: a stopped container, a volume, or an image; `name`: under that
+        one instead of its own.
 
         Raises NotFound if nothing deleted is known so; Conflict if the name is taken, or what it needs is gone.
         """
@@ -66,6 +68,8 @@ class Restorer:
             try:
                 if entry.kind == "container":
                     restored, subject = await self._container(entry, name), entry.subject
+                elif entry.kind == "image":
+                    restored, subject = await bring_back(self._images, entry, name), entry.subject
                 else:
                     restored = subject = await self._volume(entry, name)
             except OSError as e:

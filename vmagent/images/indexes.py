@@ -270,6 +270,14 @@ class Indexes:
             yield digest
             yield from self.manifests[digest].blobs()
 
+    def blobs_of(self, digest: str) -> Iterator[str]:
+        """The index, and the manifests of what is here of it."""
+        index = self.known[digest]
+        yield digest
+        for entry in index.entries:
+            if self.is_here(index, entry):
+                yield from self._blobs(entry)
+
     def let_go(self, digests: Iterable[str]) -> None:
         """These blobs have gone."""
         for digest in digests:
@@ -278,9 +286,6 @@ class Indexes:
     def reachable(self) -> Reachable:
         """The indexes, and the manifests of what is here of them."""
         blobs: list[str] = []
-        for digest, index in self.known.items():
-            blobs.append(digest)
-            for entry in index.entries:
-                if self.is_here(index, entry):
-                    blobs += self._blobs(entry)
+        for digest in self.known:
+            blobs += self.blobs_of(digest)
         return Reachable.of((), blobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from vmagent.images import downloads, views
 from vmagent.images.filters import PRUNE_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
-from vmagent.images.records import Pointer
+from vmagent.images.records import Pointer, Target
 from vmagent.images.reference import Reference
 from vmagent.images.selection import selected
 from vmagent.images.store import Store
@@ -25,6 +25,17 @@ class ImageUser:
     image_id: str
     container_id: str
     is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """What a removal takes away: names with what they point to, and the images that may go with them. `blobs`: of the
+    indexes that the names point to."""
+
+    image_id: str
+    names: Mapping[str, Target]
+    images: Sequence[str]
+    blobs: Sequence[str]
 
 
 Users = Callable[[], Iterable[ImageUser]]
@@ -81,6 +92,22 @@ async def remove(store: Store, ref: str, *, force: bool, users: Users) -> Delete
     running = {user.image_id for user in using if user.is_running}
     # An image stays, without a name, while a container of it runs.
     return untagged + await _delete_all(store, [one for one in family if one not in running])
+
+
+def affected(store: Store, ref: str) -> Affected:
+    """What `remove` of `ref` would take away, unless it refuses. Raises NotFound."""
+    image_id, key = store.find(ref)
+    references = store.references_of(image_id)
+    going = [name for name, _ in references] if key is None else _with_digests(key, references)
+    pointers = {name: store.references[name] for name in going}
+    indexes = dict.fromkeys(pointer.index for pointer in pointers.values() if pointer.index)
+    further = [other for digest in indexes for _, other in store.indexes.present(digest)]
+    return Affected(
+        image_id,
+        {name: Target(pointer.id, pointer.index) for name, pointer in pointers.items()},
+        list(dict.fromkeys((*_family(store, image_id), *further))),
+        list(dict.fromkeys(blob for digest in indexes for blob in store.indexes.blobs_of(digest))),
+    )
 
 
 async def remove_platforms(

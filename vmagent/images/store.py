@@ -122,8 +122,7 @@ class Store:
 
     async def close(self) -> None:
         """Wait for the background's removals, end the workers, take the layers' mounts away."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        await self.settle()
         await self.pool.close()
         await self._trash.close()
         await asyncio.to_thread(self.folders.unmount_all)
@@ -514,6 +513,26 @@ class Store:
             await self.point({})  # an index without this image means another one
         self._empty_trash()
         return [diff_id for diff_id in record.layers if diff_id in gone]
+
+    async def bring_back(self, image_ids: Iterable[str], references: Mapping[str, Target]) -> None:
+        """Show hidden images again, and let `references` point to their targets. The caller holds the images, and the
+        blobs of their indexes. Raises OSError."""
+        async with self.change:
+            for image_id in image_ids:
+                record = self.images.get(image_id)
+                if record is not None and record.hidden:
+                    shown = replace(record, hidden=False)
+                    await asyncio.to_thread(records.write_image, self.root, shown)
+                    self.images[image_id] = shown
+            indexes = {target.index for target in references.values() if target.index}
+            if indexes:
+                self.indexes.take(await asyncio.to_thread(read_kept, self.root, indexes, ()))
+            await self.point(references)
+
+    async def settle(self) -> None:
+        """Wait for the removals in the background."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
 
     # --- garbage collection
 

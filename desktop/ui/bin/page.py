@@ -1,4 +1,4 @@
-"""The Bin page: deleted containers and volumes, for how long they stay and what they take; bring back, delete."""
+"""The Bin page: deleted containers, volumes and images, how long they stay, what they take; bring back, delete."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from desktop.ui.kit.page import Desk
 from desktop.ui.kit.rows import Cell, Column, Segment
 from desktop.ui.kit.states import State
 from desktop.ui.kit.table_page import TablePage
-from desktop.ui.kit.words import ago, counted, disk, from_rfc3339, shortened, span, tr
+from desktop.ui.kit.words import ago, counted, disk, from_rfc3339, short_id, shortened, span, tr
+
+_ICONS = {"container": "cube", "volume": "database", "image": "stack"}
 
 
 def columns() -> tuple[Column[Deleted], ...]:
     return (
         Column(
             title=tr("Name"),
-            cell=lambda e: Cell(
-                text=e.name, icon="cube" if e.kind == "container" else "database", role="name", tone="text"
-            ),
+            cell=lambda e: Cell(text=e.name, icon=_ICONS.get(e.kind, "trash"), role="name", tone="text"),
             tip=lambda e: e.subject,
             share=3,
         ),
@@ -63,6 +63,8 @@ def columns() -> tuple[Column[Deleted], ...]:
 def _what(entry: Deleted) -> str:
     if entry.kind == "volume":
         return tr("volume")
+    if entry.kind == "image":
+        return tr("image {id}", id=short_id(entry.subject))
     text = tr("container of {image}", image=entry.image)
     if entry.volumes:
         volumes = counted(len(entry.volumes), "{n} anonymous volume", "{n} anonymous volumes")
@@ -79,7 +81,7 @@ class BinPage(TablePage[Deleted]):
             desk.theme,
             desk.icons,
             tr("The bin is empty"),
-            tr("Containers and volumes that are deleted here stay for 24 hours and can be brought back."),
+            tr("Containers, volumes and images that are deleted here stay for 24 hours and can be brought back."),
             (),
             "cove bin ls",
         )
@@ -91,6 +93,7 @@ class BinPage(TablePage[Deleted]):
                 Segment(tr("All"), lambda _: True),
                 Segment(tr("Containers"), lambda e: e.kind == "container"),
                 Segment(tr("Volumes"), lambda e: e.kind == "volume"),
+                Segment(tr("Images"), lambda e: e.kind == "image"),
             ),
             which=tr("What kind"),
             hint=tr("Filter by name"),

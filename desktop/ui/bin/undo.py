@@ -22,8 +22,8 @@ _REFUSED = " was not brought back: "  # the engine's words before the reason
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """One thing that was deleted into the bin. `ref`: by what the bin knows it (an entry's id, a container's id, a
-    volume's name)."""
+    """One thing that was deleted into the bin. `ref`: by what the bin knows it (an entry's id, a container's or image's
+    id, a volume's or image's name)."""
 
     ref: str
     name: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from desktop.client import reference
+from desktop.client import bin, reference
+from desktop.ui.bin.undo import Gone, Undo
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.image import wrong_reference
@@ -22,8 +23,8 @@ from desktop.ui.kit.words import counted, disk, listed, sentence, tr
 class ImageActions:
     """Acts on images. A failure is shown as a message."""
 
-    def __init__(self, desk: Desk, session: EngineSession, containers: ContainerModel) -> None:
-        self._desk, self._session, self._containers = desk, session, containers
+    def __init__(self, desk: Desk, session: EngineSession, containers: ContainerModel, undo: Undo) -> None:
+        self._desk, self._session, self._containers, self._undo = desk, session, containers, undo
 
     def _running_from(self, row: NamedImage) -> list[Container]:
         return [c for c in self._containers.containers() if c.image_id == row.image.id and c.is_running]
@@ -64,13 +65,17 @@ class ImageActions:
         facts = []
         if others:
             facts.append(tr("The image stays, under {names}.", names=", ".join(others)))
-        else:
+        elif not self._undo.can:
             facts.append(
                 tr("Up to {size} of layers is freed; layers that other images share stay.", size=disk(image.size))
             )
         if image.used_by and not others:
             facts.append(tr("Stopped containers were made from it: {names}.", names=", ".join(image.used_by)))
-        facts.append(tr("This cannot be undone; it can be pulled again if a registry has it."))
+        facts.append(
+            self._undo.fact
+            if self._undo.can
+            else tr("This cannot be undone; it can be pulled again if a registry has it.")
+        )
         Question(
             desk.theme,
             desk.icons,
@@ -94,7 +99,11 @@ class ImageActions:
                     "{n} of them are used by containers and stay, unless they have other names.",
                 )
             )
-        facts.append(tr("This cannot be undone; they can be pulled again if a registry has them."))
+        facts.append(
+            tr("They can be brought back from the bin for 24 hours, and take their space until then.")
+            if self._undo.can
+            else tr("This cannot be undone; they can be pulled again if a registry has them.")
+        )
         Question(
             desk.theme,
             desk.icons,
@@ -173,9 +182,20 @@ class ImageActions:
 
     def _delete(self, rows: Sequence[NamedImage], *, force: bool) -> None:
         client, toasts = self._session.client, self._desk.toasts
+        deletion = self._undo.begin(len(rows))
         for row in rows:
 
             def failed(error: Exception, row: NamedImage = row) -> None:
+                deletion.over(None)
                 toasts.tell(tr("{name} was not deleted", name="".join(row.title)), str(error), State.PROBLEM)
 
-            self._session.workers.run(lambda key=row.key: client.image_remove(key, force=force), None, failed)  # type: ignore[misc]  # mypy infers no type for a default
+            def done(_none: None, row: NamedImage = row) -> None:
+                deletion.over(Gone(row.key, "".join(row.title)))
+
+            def job(key: str = row.key) -> None:
+                if deletion.can_undo:
+                    bin.remove_image(client, key, force=force)
+                else:
+                    client.image_remove(key, force=force)
+
+            self._session.workers.run(job, done, failed)

@@ -8,6 +8,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from desktop.ui.bin.button import BinButton
+from desktop.ui.bin.undo import Undo
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.actions import ImageActions
@@ -35,11 +37,12 @@ class ImagesPage(TablePage[NamedImage]):
         model: ImageModel,
         containers: ContainerModel,
         pulls: Pulls,
+        undo: Undo,
         parent: QWidget | None = None,
     ) -> None:
         self.card = ImageDetail(desk, session)
         self._model, self._containers = model, containers
-        self._actions = ImageActions(desk, session, containers)
+        self._actions = ImageActions(desk, session, containers, undo)
         self._pushes = Pushes(desk, session)
         first = Button(desk.theme, desk.icons, tr("Pull an image…"), "download-simple", kind="primary", height=36)
         first.clicked.connect(pulls.ask)
@@ -70,6 +73,8 @@ class ImagesPage(TablePage[NamedImage]):
         self.pull.clicked.connect(pulls.ask)
         self.load_button = Button(desk.theme, desk.icons, tr("Load…"), "upload-simple")
         self.load_button.clicked.connect(self._actions.ask_load)
+        self.bin = BinButton(desk, session, "image")
+        self.add_button(self.bin)
         self.add_button(self.load_button)
         self.add_button(self.pull)
         self.card.run_asked.connect(self.run_asked)

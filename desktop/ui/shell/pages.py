@@ -70,7 +70,7 @@ def _run(parts: Parts) -> Page:
 def _images(parts: Parts) -> Page:
     from desktop.ui.images.page import ImagesPage
 
-    page = ImagesPage(parts.desk, parts.session, parts.images, parts.containers, parts.pulls)
+    page = ImagesPage(parts.desk, parts.session, parts.images, parts.containers, parts.pulls, parts.undo)
     page.run_asked.connect(parts.runs.ask_image)
     parts.control.facts_changed.connect(lambda facts: page.pull.setEnabled(facts.phase.is_usable))
     page.pull.setEnabled(parts.control.facts.phase.is_usable)

@@ -123,6 +123,10 @@ class _Images:
         query = request.query
         texts = query.all("platforms") if request.version >= Version(1, 50) else []
         platforms = [wanted for text in texts if (wanted := platform(text)) is not None]
+        if query.flag("restorable"):
+            if platforms:
+                raise BadRequest('"restorable" is for all platforms of an image')
+            return json_response(await self._engine.image_bin.remove(request.params["name"], force=query.flag("force")))
         return json_response(
             await self._engine.images.remove(
                 request.params["name"],
@@ -133,7 +137,7 @@ class _Images:
         )
 
     async def prune(self, request: Request) -> Response:
-        return json_response(await self._engine.images.prune(filters(request.query, PRUNE_FILTERS)))
+        return json_response(await self._engine.image_bin.prune(filters(request.query, PRUNE_FILTERS)))
 
     async def search(self, request: Request) -> Response:
         query = request.query

@@ -592,10 +592,6 @@
             <translation>Container</translation>
         </message>
         <message>
-            <source>Containers and volumes that are deleted here stay for 24 hours and can be brought back.</source>
-            <translation>Container und Volumes, die hier gelöscht werden, bleiben 24 Stunden und können zurückgeholt werden.</translation>
-        </message>
-        <message>
             <source>Containers appear here with their ports and what they send.</source>
             <translation>Hier erscheinen Container mit ihren Ports und mit dem, was sie senden.</translation>
         </message>
@@ -626,6 +622,10 @@
         <message>
             <source>Containers' own files</source>
             <translation>Eigene Dateien der Container</translation>
+        </message>
+        <message>
+            <source>Containers, volumes and images that are deleted here stay for 24 hours and can be brought back.</source>
+            <translation>Container, Volumes und Images, die hier gelöscht werden, bleiben 24 Stunden und können zurückgeholt werden.</translation>
         </message>
         <message>
             <source>Continue</source>
@@ -3288,6 +3288,10 @@
             <translation>Das gibt es in {path} von {name} schon.</translation>
         </message>
         <message>
+            <source>They can be brought back from the bin for 24 hours, and take their space until then.</source>
+            <translation>Sie können 24 Stunden lang aus dem Papierkorb zurückgeholt werden und belegen so lange ihren Platz.</translation>
+        </message>
+        <message>
             <source>This Linux, no VM</source>
             <translation>Dieses Linux, keine VM</translation>
         </message>
@@ -3966,6 +3970,10 @@
         <message>
             <source>idle, or used by others</source>
             <translation>frei oder von anderen genutzt</translation>
+        </message>
+        <message>
+            <source>image {id}</source>
+            <translation>Image {id}</translation>
         </message>
         <message>
             <source>imported files</source>
