@@ -3857,7 +3857,7 @@
         </message>
         <message>
             <source>container in its network, ↑ sent, ↓ received</source>
-            <translation>Container im Netz, ↑ gesendet, ↓ empfangen</translation>
+            <translation>im Netz, ↑ gesendet, ↓ empfangen</translation>
         </message>
         <message>
             <source>container of {image}</source>
