@@ -84,8 +84,12 @@ def test_messages_cut_off_no_button_and_leave_the_bar_of_selected_rows_free(
 
     actions = [("Another name…", ignore), ("Show the bin", ignore)]
     toasts.tell("ui-a was not brought back", "There is a container ui-a now.", State.PROBLEM, actions)
+    address = f"http://127.0.0.1:1/v2/shop/web/blobs/sha256:{'0226d40f177d466b' * 4}"
+    toasts.tell("shop/web was not pushed", f'Head "{address}": connection refused', State.PROBLEM)
+    assert clipped(window) == []
+    window.findChildren(Toast)[-1].closed.emit()
     toasts.tell("ui-b was deleted", "In the bin for 24 hours.", actions=[("Undo", ignore)])
-    low, high = sorted(window.findChildren(Toast), key=lambda toast: -toast.y())
+    low, high = sorted((t for t in window.findChildren(Toast) if t.isVisible()), key=lambda toast: -toast.y())
     assert clipped(window) == []
     below = low.y()
     bar.tell(2, frozenset())

@@ -47,8 +47,13 @@ class BulkBar(QWidget):
         close = Button(theme, icons, icon="x", kind="ghost", name=tr("Select none"))
         close.clicked.connect(self.closed)
         row.addWidget(close)
-        theme.changed.connect(self.update)
+        theme.changed.connect(self._on_theme)
         self.hide()
+
+    def _on_theme(self) -> None:
+        self.adjustSize()
+        self.place()
+        self.update()
 
     def tell(self, count: int, fitting: frozenset[str]) -> None:
         """Show that `count` rows are selected, and enable the actions that fit some of them."""

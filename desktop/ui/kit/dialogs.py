@@ -12,7 +12,7 @@ from desktop.ui.kit.buttons import Button, CheckBox, Kind
 from desktop.ui.kit.fields import Field
 from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.labels import Label
+from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.presses import SecondPress
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import sentence, tr
@@ -150,7 +150,7 @@ class Dialog(QDialog):
         """Add the title with a note beside it, and a button that closes the dialog, at the right."""
         head = QHBoxLayout()
         head.setSpacing(12)
-        head.addWidget(Label(self.theme, title, "heading"))
+        head.addWidget(ElidedLabel(self.theme, title, "heading"))
         head.addWidget(Label(self.theme, note, "body", "text2"))
         head.addStretch(1)
         close = Button(self.theme, self.icons, icon="x", kind="ghost", name=tr("Close"))

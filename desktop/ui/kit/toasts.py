@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ PROBLEM_MS = 20_000  # a problem stays longer, and is under the bell afterwards
 MOST = 3
 WIDTH = 288
 SHADOW = 28
+LONGEST_WORD = 20
 BUTTONS_WIDTH = WIDTH - 14 - 20 - 12 - 12 - 28 - 10  # between icon and close button
 
 
@@ -35,6 +37,11 @@ class Message:
     state: State = State.DONE
     actions: tuple[tuple[str, Callable[[], None]], ...] = ()
     at_s: float = field(default_factory=time.time)
+
+
+def breakable(text: str) -> str:
+    """`text` with places in its long words where a line may end: a label breaks none by itself."""
+    return re.sub(rf"\S{{{LONGEST_WORD}}}(?=\S)", lambda part: part[0] + "\N{ZERO WIDTH SPACE}", text)
 
 
 class Toast(QWidget):
@@ -57,11 +64,11 @@ class Toast(QWidget):
         row.addWidget(IconLabel(theme, icons, icon, token, 20), 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout()
         column.setSpacing(2)
-        title = Label(theme, message.title, "section")
+        title = Label(theme, breakable(message.title), "section")
         title.setWordWrap(True)
         column.addWidget(title)
         if message.fact:
-            fact = Label(theme, message.fact, "small", "text2")
+            fact = Label(theme, breakable(message.fact), "small", "text2")
             fact.setWordWrap(True)
             column.addWidget(fact)
         if message.actions:

@@ -218,6 +218,7 @@ def deletions(camera: Camera) -> None:
     ]
     for key in ("compose", "volumes", "images", "networks", "builds", "bin"):
         asks.append((key, key, lambda: delete_all(camera)))
+    page(camera, NetworksPage, "networks").way.choose(1)  # a list
     for name, key, ask in asks:
         camera.go(key)
         camera.rest()
@@ -225,6 +226,7 @@ def deletions(camera: Camera) -> None:
         camera.rest()
         camera.take(f"dialog-delete-{name}")
         camera.clear()
+    page(camera, NetworksPage, "networks").way.choose(0)
     volumes = page(camera, VolumesPage, "volumes", LONG)
     volumes.do("delete", [v for v in volumes.rows.items() if v.name == LONG])
     camera.take("dialog-delete-volume")

@@ -369,7 +369,7 @@
         </message>
         <message>
             <source>CPU, last minute</source>
-            <translation>CPU, letzte Minute</translation>
+            <translation>CPU, 1 Minute</translation>
         </message>
         <message>
             <source>CPUs</source>
