@@ -128,7 +128,7 @@ def test_named_contexts(cove: Client, engine: NativeEngine, folder: Path, tmp_pa
 
 
 def test_a_tar_on_stdout_is_nothing_else(engine: NativeEngine, folder: Path) -> None:
-    args = [cove_of(engine.host).program, "build", "-o", "-", str(folder)]
+    args = [str(cove_of(engine.host).program), "build", "-o", "-", str(folder)]
     done = subprocess.run(args, env={**os.environ, "COVE_HOST": engine.host}, check=True, capture_output=True)
     assert _members(done.stdout)["sub/a"] == len("of a step\n")
     assert b"[1/" in done.stderr
