@@ -39,7 +39,8 @@ class Canvas(Diagram):
                 placed.append((name, box, QRectF(x, MARGIN + number * (high + GAP_Y), width, high)))
             x += width + GAP_X
             height = max(height, len(layer) * (high + GAP_Y))
-        self.show_things(placed, QSizeF(x - GAP_X + MARGIN, height - GAP_Y + 2 * MARGIN))
+        size = QSizeF(x - GAP_X + MARGIN, height - GAP_Y + 2 * MARGIN) if placed else QSizeF(0, 0)
+        self.show_things(placed, size)
 
     def paint_below(self, painter: QPainter, exposed: QRectF) -> None:
         painter.setPen(self.theme.pen("text3", 1.5))
