@@ -24,6 +24,7 @@ from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.menus import open_menu
 from desktop.ui.kit.page import Page
+from desktop.ui.kit.states import State
 from desktop.ui.kit.table_page import TablePage
 from desktop.ui.networks.page import NetworksPage
 from desktop.ui.registries.page import RegistriesPage
@@ -388,7 +389,7 @@ def undo(camera: Camera) -> None:
     camera.take("undo")
     camera.engine.docker("run", "-d", "--name", "done", IMAGE, "true")
     cove.undo.last()
-    camera.until(lambda: len(camera.window.toasts.shown()) > 1)
+    camera.until(lambda: any(message.state is State.PROBLEM for message in camera.window.toasts.shown()))
     camera.take("undo-refused")
     camera.engine.docker("rm", "-f", "done")
     with camera.engine.client() as client:
