@@ -361,6 +361,7 @@ class EngineSession(QObject):
         except ApiError as e:
             if e.status != 404:
                 raise
+            self.client.inspect(container_id)  # raises if only the container is gone
             self._has_timeline = False  # not Cove's engine
             return container
         return replace(container, ended_by=str(told.get("ended_by", "")))
