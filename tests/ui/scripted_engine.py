@@ -35,6 +35,7 @@ class ScriptedEngine:
         self.has_usage_stream = True
         self.usage_rounds = threading.Semaphore(0)  # released once per sample that the stream sends
         self.status = "running"  # of all containers
+        self.ended_by: str | None = None  # of all containers' timelines; None: the engine has none
         self.gate = threading.Event()  # the answer of an inspect waits for that of its beginning, and is as of then
         self.gate.set()
         self.inspecting = 0
@@ -79,6 +80,8 @@ class ScriptedEngine:
             if found[1] not in self.names:
                 return None
             return self._inspected(found[1]) if found[2] == "json" else self._stats()
+        if path.endswith("/timeline") and self.ended_by is not None:
+            return {"ended_by": self.ended_by}
         return None
 
     def usage_sample(self) -> Json:
@@ -98,7 +101,7 @@ class ScriptedEngine:
         assert gate.wait(LIMIT_S)
         with self._lock:
             self.inspecting -= 1
-        state = {"Status": status, "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7}
+        state = {"Status": status, "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7, "ExitCode": 137}
         return {"Id": container_id, "Name": f"/{self.names[container_id]}", "Image": IMAGE, "State": state}
 
     def _stats(self) -> Json:

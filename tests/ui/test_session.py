@@ -157,6 +157,21 @@ def test_an_answer_that_was_asked_for_earlier_does_not_undo_a_verb(follow: Follo
     assert shown == ["paused"]
 
 
+def test_a_container_that_goes_while_it_is_asked_who_ended_it_leaves_the_others_their_reasons(follow: Follow) -> None:
+    followed = follow(2)
+    followed.session.open()
+    followed.wait_until_complete()
+    engine = followed.engine
+    gone, ended = engine.names
+    engine.status, engine.ended_by = "exited", "user"
+    engine.failures |= {f"/containers/{gone}/json": [200, 404], f"/cove/v1/containers/{gone}/timeline": [404]}
+    engine.publish("container", "die", gone)
+    followed.wait(lambda: gone not in followed.containers)
+    engine.publish("container", "die", ended)
+    followed.wait(lambda: followed.containers[ended].status == "exited")
+    assert followed.containers[ended].ended_by == "user"
+
+
 def test_an_event_of_an_image_costs_the_list_of_images(follow: Follow) -> None:
     followed = follow(3)
     followed.session.open()
