@@ -171,6 +171,7 @@ class RunPage(Page):
         self.error.chosen.connect(self._on_remedy)
         runs.changed.connect(self._on_changed)
         model.dataChanged.connect(self._on_model)
+        model.rowsInserted.connect(self._on_model)  # it may have ended when it comes into the list
         model.rowsRemoved.connect(self._on_model)
 
     # showing ---------------------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class HelloPanel(Panel):
         self.why.clicked.connect(self.why_asked)
         runs.changed.connect(self._on_changed)
         model.dataChanged.connect(self._show_end)
+        model.rowsInserted.connect(self._show_end)  # it may have ended when it comes into the list
         self._show()
 
     @property
